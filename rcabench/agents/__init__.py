@@ -1,0 +1,1 @@
+"""Diagnosers: an incident and its telemetry in, a verdict out; the truth is out of reach."""

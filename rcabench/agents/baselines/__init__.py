@@ -1,0 +1,1 @@
+"""Floors and classical methods to compare with."""

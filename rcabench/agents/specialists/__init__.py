@@ -1,0 +1,1 @@
+"""One specialist per modality: telemetry in, evidence out."""

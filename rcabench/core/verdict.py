@@ -1,0 +1,121 @@
+"""What a diagnoser answers: evidence, ranked candidates, a call chain, or an abstention."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from rcabench.core.component import CallChain, ComponentRef, Level
+from rcabench.core.question import Question
+from rcabench.core.time import utc
+from rcabench.core.usage import Usage
+
+
+class Modality(StrEnum):
+    """A kind of telemetry, and so of specialist."""
+
+    METRIC = "metric"
+    TRACE = "trace"
+    LOG = "log"
+    EVENT = "event"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evidence:
+    """One finding about one component, with the question that shows it.
+
+    Attributes:
+        id: unique within a verdict.
+        modality: the telemetry that it comes from.
+        component: whom it speaks about.
+        claim: one sentence with the figures.
+        strength: in [0, 1]; how far from the component's normal behaviour.
+        fault_type: the kind of fault that would explain it, where it points to one.
+        onset: when the change began, where it can be told.
+        question: asked again, it shows the same; None for a claim that rests on other evidence.
+        confirmed_by: ids of other modalities' evidence that agrees.
+        disputed_by: ids of other modalities' evidence that contradicts.
+    """
+
+    id: str
+    modality: Modality
+    component: ComponentRef
+    claim: str
+    strength: float
+    fault_type: str | None = None
+    onset: datetime | None = None
+    question: Question | None = None
+    confirmed_by: tuple[str, ...] = ()
+    disputed_by: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.strength <= 1.0:
+            raise ValueError(f"evidence {self.id!r}: strength {self.strength!r} is not in [0, 1]")
+        if self.onset is not None:
+            object.__setattr__(self, "onset", utc(self.onset))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Candidate:
+    """One suspected root cause at every level that the diagnoser can name."""
+
+    host: str | None = None
+    service: str | None = None
+    pod: str | None = None
+    operation: str | None = None
+    fault_type: str | None = None
+    onset: datetime | None = None
+    confidence: float | None = None
+    evidence: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.confidence is not None and not 0.0 <= self.confidence <= 1.0:
+            raise ValueError(f"confidence {self.confidence!r} is not in [0, 1]")
+        if self.onset is not None:
+            object.__setattr__(self, "onset", utc(self.onset))
+
+    def at(self, level: Level) -> str | None:
+        """Return the suspected component's name at `level`, or None."""
+        name: str | None = getattr(self, level.value)
+        return name
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Turn:
+    """One step of an agent's work, for people to read."""
+
+    agent: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """A diagnoser's answer.
+
+    Attributes:
+        candidates: best first; empty with `abstained` for "no fault here".
+        call_chain: fault first, symptom last.
+        narrative: the explanation, for people.
+        abstained: the diagnoser says that nothing is wrong (or that it cannot tell).
+        evidence: what the candidates cite.
+        transcript: how the agents came to it.
+        usage: model calls, tokens and money, where a model was used.
+
+    Example:
+        >>> Verdict(candidates=(Candidate(service="cart"),)).ranking(Level.SERVICE)
+        ('cart',)
+    """
+
+    candidates: tuple[Candidate, ...] = ()
+    call_chain: CallChain | None = None
+    narrative: str = ""
+    abstained: bool = False
+    evidence: tuple[Evidence, ...] = ()
+    transcript: tuple[Turn, ...] = ()
+    usage: Usage | None = None
+
+    def ranking(self, level: Level) -> tuple[str, ...]:
+        """Return the distinct component names at `level`, best first."""
+        names = (candidate.at(level) for candidate in self.candidates)
+        return tuple(dict.fromkeys(name for name in names if name))

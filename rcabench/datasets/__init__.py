@@ -1,0 +1,1 @@
+"""Turns foreign layouts into recordings and cases, and reads them back."""

@@ -1,0 +1,1 @@
+"""Run records in, statistics, tables and pages out."""

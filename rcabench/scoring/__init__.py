@@ -1,0 +1,1 @@
+"""Truth and verdict in, scores out; pure."""

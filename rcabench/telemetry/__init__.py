@@ -1,0 +1,1 @@
+"""Reads recorded or live telemetry, and never outside of what an incident shows."""
