@@ -116,7 +116,7 @@ def _decode_tuple(members: tuple[Any, ...], plain: Any, path: str) -> tuple[Any,
     return tuple(_decode(m, item, f"{path}[{i}]") for i, (m, item) in enumerate(zip(members, plain, strict=True)))
 
 
-def _decode_dataclass(kind: type[Any], plain: Any, path: str) -> Any:
+def _decode_dataclass(kind: Any, plain: Any, path: str) -> Any:
     if not isinstance(plain, Mapping):
         raise ValueError(f"{path}: expected an object, got {plain!r}")
     plain = dict(plain)
