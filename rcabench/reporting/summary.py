@@ -1,0 +1,161 @@
+"""Run records summed up: a row per run, dataset, onset setting and diagnoser; every figure with n and interval."""
+
+from __future__ import annotations
+
+import statistics as stdlib_statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from rcabench.core.run import DatasetStamp, RunRecord, ScoredDiagnosis
+from rcabench.core.usage import Usage
+from rcabench.reporting.metric import in_order, is_share
+from rcabench.reporting.statistics import ABSENT, Estimate, estimate
+
+__all__ = ["ABSENT", "Cost", "Estimate", "SummaryRow", "case_values", "summarise"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cost:
+    """What one diagnosis took, over those that report it; None where none does.
+
+    Attributes:
+        seconds, queries, rows: medians.
+        calls, input_tokens, output_tokens, cached_tokens, usd: means.
+    """
+
+    seconds: float | None = None
+    queries: float | None = None
+    rows: float | None = None
+    calls: float | None = None
+    input_tokens: float | None = None
+    output_tokens: float | None = None
+    cached_tokens: float | None = None
+    usd: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SummaryRow:
+    """One diagnoser on one dataset in one run.
+
+    Attributes:
+        run: name of the run's folder.
+        dataset, dataset_digest: what was asked.
+        diagnoser: its label.
+        onset_given: whether it was told when the fault began.
+        planned: cases in the plan.
+        n: cases with at least one recorded diagnosis; failures are among them, as misses.
+        missing: planned diagnoses (cases times attempts) that are not in the record yet.
+        failed: recorded diagnoses without a verdict.
+        attempts: planned per case.
+        metrics: score name -> estimate over cases, in the order of tables.
+        cost: what one diagnosis took.
+    """
+
+    run: str
+    dataset: str
+    dataset_digest: str
+    diagnoser: str
+    onset_given: bool
+    planned: int
+    n: int
+    missing: int
+    failed: int
+    attempts: int = 1
+    metrics: Mapping[str, Estimate] = field(default_factory=dict)
+    cost: Cost = Cost()
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether planned diagnoses are missing, so that the figures may still move."""
+        return self.missing > 0
+
+    def metric(self, name: str) -> Estimate:
+        """Return an estimate by score name; one without a value where the score was not computed."""
+        return self.metrics.get(name, ABSENT)
+
+
+def summarise(records: Sequence[RunRecord]) -> tuple[SummaryRow, ...]:
+    """Return a row for every planned (dataset, onset setting, diagnoser) of every run, in the order of the plans.
+
+    Attempts at a case are averaged first, so that the case is the unit of every n and interval. A failed
+    diagnosis stays in as a miss. A diagnosis that is not recorded is counted in `missing`, not as a miss.
+    """
+    return tuple(row for record in records for row in _rows(record))
+
+
+def case_values(results: Iterable[ScoredDiagnosis]) -> dict[str, dict[str, float]]:
+    """Return score name -> incident id -> mean over the attempts that have a value.
+
+    A case where the score applies to no attempt is left out; a score that applies to no case keeps an empty entry.
+    """
+    values: dict[str, dict[str, list[float]]] = {}
+    for result in results:
+        for score in result.scores:
+            cases = values.setdefault(score.name, {})
+            if score.value is not None:
+                cases.setdefault(result.diagnosis.incident_id, []).append(score.value)
+    return {
+        name: {case: stdlib_statistics.fmean(sorted(found)) for case, found in sorted(cases.items())}
+        for name, cases in values.items()
+    }
+
+
+def _rows(record: RunRecord) -> Iterable[SummaryRow]:
+    def key(result: ScoredDiagnosis) -> tuple[str, bool, str]:
+        return result.diagnosis.dataset, result.diagnosis.onset_given, result.diagnosis.diagnoser
+
+    groups = {k: tuple(group) for k, group in groupby(sorted(record.results, key=key), key=key)}
+    for stamp in record.manifest.datasets:
+        for diagnoser in record.manifest.diagnosers:
+            results = groups.get((stamp.name, stamp.onset_given, diagnoser), ())
+            yield _row(record, stamp, diagnoser, results)
+
+
+def _row(record: RunRecord, stamp: DatasetStamp, diagnoser: str, results: tuple[ScoredDiagnosis, ...]) -> SummaryRow:
+    values = case_values(results)
+    return SummaryRow(
+        run=record.folder.rstrip("/").rpartition("/")[2] or record.folder,
+        dataset=stamp.name,
+        dataset_digest=stamp.digest,
+        diagnoser=diagnoser,
+        onset_given=stamp.onset_given,
+        planned=stamp.cases,
+        n=len({result.diagnosis.incident_id for result in results}),
+        missing=max(0, stamp.cases * record.manifest.attempts - len(results)),
+        failed=sum(result.diagnosis.verdict is None for result in results),
+        attempts=record.manifest.attempts,
+        metrics={name: _estimate(name, values[name]) for name in in_order(values)},
+        cost=_cost([result.diagnosis.usage for result in results]),
+    )
+
+
+def _estimate(name: str, cases: Mapping[str, float]) -> Estimate:
+    values = sorted(cases.values())
+    inside = not values or (values[0] >= 0.0 and values[-1] <= 1.0)
+    return estimate(values, share=is_share(name) and inside)
+
+
+def _cost(usages: Sequence[Usage]) -> Cost:
+    def known(name: str) -> list[float]:
+        found = (getattr(usage, name) for usage in usages)
+        return sorted(float(value) for value in found if value is not None)
+
+    def median(name: str) -> float | None:
+        values = known(name)
+        return stdlib_statistics.median(values) if values else None
+
+    def mean(name: str) -> float | None:
+        values = known(name)
+        return stdlib_statistics.fmean(values) if values else None
+
+    return Cost(
+        seconds=median("seconds"),
+        queries=median("queries"),
+        rows=median("rows"),
+        calls=mean("calls"),
+        input_tokens=mean("input_tokens"),
+        output_tokens=mean("output_tokens"),
+        cached_tokens=mean("cached_tokens"),
+        usd=mean("usd"),
+    )
