@@ -91,19 +91,20 @@ class MetricChanges(Question):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OperationChanges(Question):
-    """Spans per operation, in the windows and in the baseline.
+    """Spans per operation of a pod, in the windows and in the baseline, one row per operation.
 
-    `self_*` is a span's duration minus the part of it that its direct children cover (their summed
-    durations, at most its own). `traces` counts distinct traces. One row per operation of a pod.
+    `self_*` is a span's duration minus what its direct children cover (their summed durations, at
+    most its own), over the `self_count` spans none of whose children ran in another pod (in another
+    service, where pods are unknown): where a child is remote, the uncovered time belongs to the
+    call, and `EdgeChanges` tells it. Children are looked up among all visible spans, by trace.
     """
 
     columns: ClassVar[tuple[str, ...]] = (
         "service", "pod", "host", "operation",
-        "count", "errors", "traces", "duration_mean", "duration_p50", "duration_p95", "duration_max",
-        "self_mean", "self_p50", "self_p95", "self_max",
-        "baseline_count", "baseline_errors", "baseline_traces",
-        "baseline_duration_mean", "baseline_duration_p50", "baseline_duration_p95", "baseline_duration_max",
-        "baseline_self_mean", "baseline_self_p50", "baseline_self_p95", "baseline_self_max",
+        "count", "errors", "duration_p50", "duration_p95",
+        "self_count", "self_p25", "self_p50", "self_p75", "self_p95",
+        "baseline_count", "baseline_errors", "baseline_duration_p50", "baseline_duration_p95",
+        "baseline_self_count", "baseline_self_p25", "baseline_self_p50", "baseline_self_p75", "baseline_self_p95",
     )  # fmt: skip
     windows: tuple[TimeWindow, ...] = ()
     baseline: tuple[TimeWindow, ...] = ()
@@ -114,20 +115,58 @@ class OperationChanges(Question):
 class EdgeChanges(Question):
     """Calls between pods, in the windows and in the baseline, one row per (caller pod, callee pod).
 
-    A call is a span whose parent ran in another pod (in another service, where pods are unknown);
-    `gap_*` is the parent's duration minus the span's own: network, queueing and the caller's share.
+    A call is a span whose parent ran in another pod (in another service, where pods are unknown),
+    counted at its own time; `gap_*` is the parent's duration minus the span's own (at least 0):
+    network, queueing and the caller's share.
     """
 
     columns: ClassVar[tuple[str, ...]] = (
         "caller_service", "caller_pod", "callee_service", "callee_pod",
-        "count", "errors", "gap_mean", "gap_p50", "gap_p95", "duration_p50",
-        "baseline_count", "baseline_errors", "baseline_gap_mean", "baseline_gap_p50",
+        "count", "errors", "gap_p25", "gap_p50", "gap_p75", "gap_p95", "duration_p50",
+        "baseline_count", "baseline_errors", "baseline_gap_p25", "baseline_gap_p50", "baseline_gap_p75",
         "baseline_gap_p95", "baseline_duration_p50",
     )  # fmt: skip
     windows: tuple[TimeWindow, ...] = ()
     baseline: tuple[TimeWindow, ...] = ()
     services: tuple[str, ...] = ()
     """Keep calls whose caller or callee is one of these."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CallChanges(Question):
+    """Which operations call which, in the windows and in the baseline: the shape of the traces.
+
+    One row per (parent pod, parent operation, child service, child operation), calls within a pod
+    included. `parents` counts the spans of the parent operation, `count` those of them that have at
+    least one such child; so `count / parents` is the share of requests that take this branch.
+    """
+
+    columns: ClassVar[tuple[str, ...]] = (
+        "service", "pod", "operation", "child_service", "child_operation",
+        "count", "parents", "baseline_count", "baseline_parents",
+    )  # fmt: skip
+    windows: tuple[TimeWindow, ...] = ()
+    baseline: tuple[TimeWindow, ...] = ()
+    services: tuple[str, ...] = ()
+    """Keep rows whose parent's service is one of these."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SpanLogChanges(Question):
+    """Which statements the spans of an operation log, in the windows and in the baseline.
+
+    One row per (pod, operation, template). `spans` counts the spans of the operation that belong to
+    a trace with at least one log line in the same stretch (so that lost logs do not look like silence),
+    `count` those of them that logged the template themselves (by trace id and span id).
+    """
+
+    columns: ClassVar[tuple[str, ...]] = (
+        "service", "pod", "operation", "template_id", "template", "severity",
+        "count", "spans", "baseline_count", "baseline_spans",
+    )  # fmt: skip
+    windows: tuple[TimeWindow, ...] = ()
+    baseline: tuple[TimeWindow, ...] = ()
+    services: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -228,7 +267,7 @@ class EventList(Question):
 
 QUESTIONS: tuple[type[Question], ...] = (
     Coverage, Components, Topology, MetricPoints, MetricChanges, OperationChanges, EdgeChanges,
-    OperationSeries, SlowestSpans, TraceSpans, ErrorChanges, TemplateChanges, TemplateSeries,
+    CallChanges, SpanLogChanges, OperationSeries, SlowestSpans, TraceSpans, ErrorChanges, TemplateChanges, TemplateSeries,
     LogLines, EventList,
 )  # fmt: skip
 """Every question, so that backends and the conformance suite can prove that none is forgotten."""
