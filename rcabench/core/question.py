@@ -267,7 +267,7 @@ class EventList(Question):
 
 QUESTIONS: tuple[type[Question], ...] = (
     Coverage, Components, Topology, MetricPoints, MetricChanges, OperationChanges, EdgeChanges,
-    CallChanges, SpanLogChanges, OperationSeries, SlowestSpans, TraceSpans, ErrorChanges, TemplateChanges, TemplateSeries,
-    LogLines, EventList,
+    CallChanges, SpanLogChanges, OperationSeries, SlowestSpans, TraceSpans, ErrorChanges,
+    TemplateChanges, TemplateSeries, LogLines, EventList,
 )  # fmt: skip
 """Every question, so that backends and the conformance suite can prove that none is forgotten."""
