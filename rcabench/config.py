@@ -1,0 +1,299 @@
+"""An experiment file as a validated plan; every fault of the file is reported at once."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from rcabench.core.content import content_folder
+from rcabench.core.digest import digest_plain
+from rcabench.core.errors import ConfigError, PluginError, RcabenchError
+from rcabench.plugins import Registry, Spec, did_you_mean
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Budget:
+    """What one diagnosis may ask of the telemetry; None is no limit.
+
+    Attributes:
+        queries: questions.
+        rows: rows returned, over all questions.
+        seconds: time that the telemetry takes to answer.
+    """
+
+    queries: int | None = None
+    rows: int | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """Which diagnosers answer which incidents, and under what conditions.
+
+    Attributes:
+        name: of the experiment; the default run folder is called after it.
+        datasets: names or folders, in the order of the report.
+        diagnosers: with distinct labels, in the order of the report.
+        scorers: how verdicts are judged; they can be changed later without running again.
+        onset_given: whether diagnosers are told when the fault began.
+        attempts: per case and diagnoser.
+        seed: of everything random.
+        budget: per diagnosis.
+        timeout_seconds: wall time per diagnosis; None for no limit.
+        jobs: worker processes; no result depends on it.
+        limit: take the first so many cases of each dataset; None for all.
+    """
+
+    name: str
+    datasets: tuple[str, ...]
+    diagnosers: tuple[Spec, ...]
+    scorers: tuple[Spec, ...]
+    onset_given: bool = True
+    attempts: int = 1
+    seed: int = 0
+    budget: Budget = field(default_factory=Budget)
+    timeout_seconds: float | None = 600.0
+    jobs: int = 1
+    limit: int | None = None
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return what the record keeps of it."""
+        plain = asdict(self)
+        plain["diagnosers"] = [{"label": spec.label, **spec.to_plain()} for spec in self.diagnosers]
+        plain["scorers"] = [spec.to_plain() for spec in self.scorers]
+        return plain
+
+    def digest(self) -> str:
+        """Return the SHA-256 of all that decides which diagnoses are made and how.
+
+        The datasets have digests of their own, wherever they lie; scorers, jobs and the name change no diagnosis.
+        """
+        plain = self.to_plain()
+        return digest_plain({key: plain[key] for key in sorted(plain) if key not in _DECIDES_NO_DIAGNOSIS})
+
+
+_DECIDES_NO_DIAGNOSIS = ("name", "datasets", "scorers", "jobs")
+
+
+def load_plan(source: str | Path, overrides: Mapping[str, Any] | None = None) -> Plan:
+    """Read an experiment file, or one that comes with rcabench, into a plan.
+
+    Args:
+        source: path of a YAML file, or the name of an embedded experiment such as `quickstart`.
+        overrides: keys of the file to replace, as if they were written there.
+
+    Raises:
+        ConfigError: with every fault of the file and of the overrides.
+    """
+    file = _config_file(source)
+    plain = _read_yaml(file)
+    return plan_from({"name": file.stem, **plain, **(overrides or {})}, source=str(file))
+
+
+def plan_from(plain: Mapping[str, Any], *, source: str) -> Plan:
+    """Validate the content of an experiment file.
+
+    Args:
+        plain: as read from YAML.
+        source: what error messages call it.
+
+    Raises:
+        ConfigError: with every fault.
+    """
+    faults = [
+        *_shape_faults(plain),
+        *_plugin_faults(plain.get("diagnosers"), "diagnosers"),
+        *_plugin_faults(plain.get("scorers"), "scorers"),
+        *_repeated_labels(plain.get("diagnosers")),
+        *_dataset_faults(plain.get("datasets")),
+    ]
+    if faults:
+        raise ConfigError(source, faults)
+    model = _Experiment.model_validate(plain)
+    return Plan(
+        name=model.name,
+        datasets=tuple(model.datasets),
+        diagnosers=tuple(entry.spec() for entry in model.diagnosers),
+        scorers=tuple(entry.spec() for entry in model.scorers) or all_scorers(),
+        onset_given=model.onset == "given",
+        attempts=model.attempts,
+        seed=model.seed,
+        budget=Budget(queries=model.budget.queries, rows=model.budget.rows, seconds=model.budget.seconds),
+        timeout_seconds=model.timeout_seconds,
+        jobs=model.jobs,
+        limit=model.limit,
+    )
+
+
+def all_scorers() -> tuple[Spec, ...]:
+    """Return every installed scorer with its default options."""
+    return tuple(Spec(name=name) for name in Registry.of("scorers").names())
+
+
+def embedded_configs() -> tuple[str, ...]:
+    """Return the names of the experiments that come with rcabench, sorted."""
+    return tuple(sorted(file.stem for file in content_folder("configs").glob("*.yaml")))
+
+
+def _as_entry(written: object) -> object:
+    """Take `name:option=value` for a plug-in with options."""
+    if not isinstance(written, str):
+        return written
+    try:
+        spec = Spec.parse(written)
+    except (PluginError, yaml.YAMLError) as error:
+        raise ValueError(str(error)) from None
+    return {"name": spec.name, "options": dict(spec.options), "label": spec.label}
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class _PluginEntry(_Section):
+    name: Annotated[str, Field(min_length=1)]
+    options: dict[str, Any] = {}
+    label: str = ""
+
+    def spec(self) -> Spec:
+        return Spec(name=self.name, options=self.options, label=self.label)
+
+
+class _BudgetSection(_Section):
+    queries: Annotated[int, Field(ge=1)] | None = None
+    rows: Annotated[int, Field(ge=1)] | None = None
+    seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+
+
+_Entry = Annotated[_PluginEntry, BeforeValidator(_as_entry)]
+
+
+class _Experiment(_Section):
+    name: Annotated[str, Field(min_length=1, pattern=r"^[\w.-]+$")]
+    datasets: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
+    diagnosers: Annotated[list[_Entry], Field(min_length=1)]
+    scorers: list[_Entry] = []
+    onset: Literal["given", "hidden"] = "given"
+    attempts: Annotated[int, Field(ge=1)] = 1
+    seed: Annotated[int, Field(ge=0)] = 0
+    budget: _BudgetSection = _BudgetSection()
+    timeout_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = 600.0
+    jobs: Annotated[int, Field(ge=1)] = 1
+    limit: Annotated[int, Field(ge=1)] | None = None
+
+
+_SECTIONS: Mapping[str, type[BaseModel]] = {
+    "": _Experiment, "budget": _BudgetSection, "diagnosers": _PluginEntry, "scorers": _PluginEntry,
+}  # fmt: skip
+
+
+def _shape_faults(plain: Mapping[str, Any]) -> Iterator[str]:
+    try:
+        _Experiment.model_validate(plain)
+    except ValidationError as error:
+        for problem in error.errors(include_url=False, include_context=False):
+            yield _explained(problem["loc"], problem["type"], problem["msg"], problem["input"])
+
+
+def _explained(path: tuple[int | str, ...], kind: str, message: str, value: object) -> str:
+    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
+    if kind == "missing":
+        return f"{where}: is missing"
+    if kind == "extra_forbidden":
+        section = _SECTIONS[str(path[0]) if len(path) > 1 else ""]
+        return f"{where}: unknown key{did_you_mean(str(path[-1]), section.model_fields)}"
+    message = message.removeprefix("Value error, ")
+    return f"{where}: {message[:1].lower()}{message[1:]}, not {value!r}"
+
+
+def _well_formed_entries(written: object, key: str) -> Iterator[tuple[str, Spec]]:
+    """Yield path and spec of each plug-in that can be read; `_shape_faults` speaks of the others."""
+    for position, item in enumerate(written if isinstance(written, list | tuple) else ()):
+        try:
+            yield f"{key}[{position}]", _PluginEntry.model_validate(_as_entry(item)).spec()
+        except ValueError:
+            continue
+
+
+def _plugin_faults(written: object, kind: str) -> Iterator[str]:
+    for path, spec in _well_formed_entries(written, kind):
+        yield from (f"{path}: {fault}" for fault in _build_faults(spec, kind))
+
+
+def _build_faults(spec: Spec, kind: str) -> tuple[str, ...]:
+    """Return what is wrong with a plug-in's name, options, or the values of its options."""
+    registry = Registry.of(kind)
+    found = registry.faults(spec)
+    if not found:
+        try:
+            registry.build(spec)
+        except RcabenchError as error:
+            found = (str(error),)
+    return found
+
+
+def _repeated_labels(written: object) -> Iterator[str]:
+    seen: dict[str, str] = {}
+    for path, spec in _well_formed_entries(written, "diagnosers"):
+        if spec.label in seen:
+            yield f"{path}: label {spec.label!r} is taken by {seen[spec.label]}; give one of them another label"
+        seen.setdefault(spec.label, path)
+
+
+def _dataset_faults(written: object) -> Iterator[str]:
+    from rcabench.datasets.catalog import find_dataset
+
+    seen: dict[str, str] = {}
+    for position, name in enumerate(written if isinstance(written, list | tuple) else ()):
+        if not isinstance(name, str) or not name:
+            continue
+        path = f"datasets[{position}]"
+        try:
+            dataset = find_dataset(name)
+        except RcabenchError as error:
+            yield f"{path}: {error}"
+            continue
+        if not dataset.cases:
+            yield f"{path}: {name!r} holds no case"
+        if dataset.name in seen:
+            yield f"{path}: {name!r} is the dataset {dataset.name!r}, which {seen[dataset.name]} names already"
+        seen.setdefault(dataset.name, path)
+
+
+def _config_file(source: str | Path) -> Path:
+    file = Path(source)
+    if file.is_file():
+        return file
+    embedded = content_folder("configs") / f"{source}.yaml"
+    if file.name == str(source) and embedded.is_file():
+        return embedded
+    known = embedded_configs()
+    raise ConfigError(str(source), [f"no such file, and no embedded experiment{did_you_mean(str(source), known)}"])
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    try:
+        plain = yaml.load(file.read_text(encoding="utf-8"), Loader=_LoaderWithoutDoubleKeys)
+    except yaml.YAMLError as error:
+        raise ConfigError(str(file), [f"is no YAML: {error}"]) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(str(file), [f"cannot be read: {error}"]) from None
+    if not isinstance(plain, dict):
+        raise ConfigError(str(file), [f"expected keys and values (datasets, diagnosers, ...), got {plain!r}"])
+    return {str(key): value for key, value in plain.items()}
+
+
+class _LoaderWithoutDoubleKeys(yaml.SafeLoader):
+    """YAML takes the last of two equal keys without a word; here that is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys: Sequence[Any] = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for position, key in enumerate(keys):
+            if key in keys[:position]:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", node.start_mark)
+        return super().construct_mapping(node, deep=deep)
