@@ -21,6 +21,25 @@ class Modality(StrEnum):
     EVENT = "event"
 
 
+class Signal(StrEnum):
+    """How a fault shows itself, whatever the modality; pooling knows which of these travel upstream."""
+
+    RESOURCE = "resource"
+    """A resource of the component itself is used up; stays where the fault is."""
+    SELF_TIME = "self_time"
+    """The component's own work takes longer, its callees left out; stays where the fault is."""
+    CALL_GAP = "call_gap"
+    """Calls to the component take longer than the component itself; stays at that edge."""
+    BEHAVIOR = "behavior"
+    """The component takes other branches or logs other statements; callers may follow suit."""
+    LATENCY = "latency"
+    """Requests through the component are slow, for whatever reason; travels to callers."""
+    ERROR = "error"
+    """Requests through the component fail; travels to callers."""
+    TRAFFIC = "traffic"
+    """The component gets more or fewer requests; travels both ways."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Evidence:
     """One finding about one component, with the question that shows it.
@@ -31,6 +50,7 @@ class Evidence:
         component: whom it speaks about.
         claim: one sentence with the figures.
         strength: in [0, 1]; how far from the component's normal behaviour.
+        signal: how the fault shows itself here, where that can be said.
         fault_type: the kind of fault that would explain it, where it points to one.
         onset: when the change began, where it can be told.
         question: asked again, it shows the same; None for a claim that rests on other evidence.
@@ -43,6 +63,7 @@ class Evidence:
     component: ComponentRef
     claim: str
     strength: float
+    signal: Signal | None = None
     fault_type: str | None = None
     onset: datetime | None = None
     question: Question | None = None
