@@ -22,11 +22,15 @@ SERVICES, PODS_PER_SERVICE, HOSTS, METRICS, TEMPLATES, SPANS_PER_TRACE = 40, 3, 
 
 _SLOTS = ("{n}", "{n}", "{hex}", "{uuid}", "{ip}", "{ts}", "{list}", "{float}", "{name}", "'{name}'")
 _WORDS = (
-    "request response cache order cart payment stock route user session token queue message retry timeout commit "
-    "connection pool worker batch index table cursor price ticket seat train station mail invoice basket currency "
-    "upload object bucket shard replica leader follower lease lock snapshot"
-).split()
-_VERBS = "received sent created updated removed found missed opened closed started finished queried computed".split()
+    "request", "response", "cache", "order", "cart", "payment", "stock", "route", "user", "session", "token", "queue",
+    "message", "retry", "timeout", "commit", "connection", "pool", "worker", "batch", "index", "table", "cursor",
+    "price", "ticket", "seat", "train", "station", "mail", "invoice", "basket", "currency", "upload", "object",
+    "bucket", "shard", "replica", "leader", "follower", "lease", "lock", "snapshot",
+)  # fmt: skip
+_VERBS = (
+    "received", "sent", "created", "updated", "removed", "found", "missed", "opened", "closed", "started", "finished",
+    "queried", "computed",
+)  # fmt: skip
 
 
 def generate(folder: Path, *, metrics: int, spans: int, logs: int, days: int = 3, seed: int = 0) -> None:
@@ -64,9 +68,9 @@ def _statements(seed: int) -> list[tuple[int, str, str]]:
 
 
 def _component(number: str) -> str:
+    service, pod = f"({number}) % {SERVICES}", f"({number}) // {SERVICES} % {PODS_PER_SERVICE}"
     return (
-        f"format('service-{{:03d}}', ({number}) % {SERVICES}) AS service, "
-        f"format('service-{{:03d}}-{{}}', ({number}) % {SERVICES}, ({number}) // {SERVICES} % {PODS_PER_SERVICE}) AS pod, "
+        f"format('service-{{:03d}}', {service}) AS service, format('service-{{:03d}}-{{}}', {service}, {pod}) AS pod, "
         f"format('host-{{:02d}}', ({number}) % {SERVICES * PODS_PER_SERVICE} % {HOSTS}) AS host"
     )
 
@@ -84,14 +88,14 @@ def _metrics_select(first: int, last: int, start: int, seed: int) -> str:
 
 def _spans_select(first: int, last: int, start: int, seed: int) -> str:
     gap = 86_400_000_000 // max(1, last - first)
+    parent = f"i // {SPANS_PER_TRACE} * {SPANS_PER_TRACE} + i % {SPANS_PER_TRACE} // 2"
     return f"""
         SELECT {start}::BIGINT * 1000000 + (i - {first}) * {gap} AS start_us,
                50 + hash(i, {seed}, 'duration') % 200000 AS duration_us,
                md5('{seed}-' || i // {SPANS_PER_TRACE}) AS trace_id,
                left(md5('{seed}-span-' || i), 16) AS span_id,
                CASE WHEN i % {SPANS_PER_TRACE} = 0 THEN ''
-                    ELSE left(md5('{seed}-span-' || (i // {SPANS_PER_TRACE} * {SPANS_PER_TRACE} + i % {SPANS_PER_TRACE} // 2)), 16)
-               END AS parent_span_id,
+                    ELSE left(md5('{seed}-span-' || ({parent})), 16) END AS parent_span_id,
                {_component(f"i % {SPANS_PER_TRACE} + hash(i // {SPANS_PER_TRACE}, {seed}) % 24")},
                format('/api/v1/operation-{{}}', hash(i, {seed}, 'operation') % 6) AS operation,
                CASE WHEN hash(i, {seed}, 'status') % 100 = 0 THEN 'error' ELSE 'ok' END AS status
