@@ -27,7 +27,7 @@ class Estimate:
         value: the mean; None where no case has one (`n` is 0), never NaN.
         low, high: ends of the interval; None where it cannot be told (no case, or a single quantity).
         n: cases in the denominator.
-        method: how the interval was made: `wilson`, `bootstrap` or `none`.
+        method: how the interval was made: `wilson`, `newcombe`, `bootstrap` or `none`.
 
     Example:
         >>> str(Estimate(value=0.75, low=0.57, high=0.87, n=28, method="wilson"))
@@ -167,6 +167,59 @@ def sign_flip(differences: Sequence[float], *, resamples: int = RESAMPLES, seed:
     signs = np.random.default_rng([seed, moved.size]).choice(np.array([-1.0, 1.0]), size=(resamples, moved.size))
     extreme = int((np.abs(signs @ moved) >= observed - tolerance).sum())
     return (extreme + 1) / (resamples + 1)
+
+
+def paired_difference(a: Sequence[float], b: Sequence[float], *, share: bool = True) -> Estimate:
+    """Return the mean of a - b over the same cases with its 95 % interval.
+
+    Right-or-wrong scores get Newcombe's interval for paired shares (1998, Statist. Med. 17:2635-2650, method 10),
+    which has a width even where both agree everywhere; others a bootstrap of the differences, cases
+    resampled in pairs; differences that are all equal get none.
+
+    Raises:
+        ValueError: the two are not equally long.
+    """
+    if len(a) != len(b):
+        raise ValueError(f"{len(a)} and {len(b)} values are not pairs")
+    if not a:
+        return ABSENT
+    differences = [x - y for x, y in zip(a, b, strict=True)]
+    mean = math.fsum(differences) / len(differences)
+    if share and {*a, *b} <= {0.0, 1.0}:
+        low, high = newcombe(
+            both=sum(x == y == 1.0 for x, y in zip(a, b, strict=True)),
+            only_a=differences.count(1.0),
+            only_b=differences.count(-1.0),
+            neither=sum(x == y == 0.0 for x, y in zip(a, b, strict=True)),
+        )
+        return Estimate(value=mean, low=low, high=high, n=len(a), method="newcombe")
+    if min(differences) == max(differences):
+        return Estimate(value=mean, low=None, high=None, n=len(a), method="none")
+    low, high = bootstrap(differences)
+    return Estimate(value=mean, low=low, high=high, n=len(a), method="bootstrap")
+
+
+def newcombe(*, both: int, only_a: int, only_b: int, neither: int) -> tuple[float, float]:
+    """Return Newcombe's score interval (method 10) for the difference of two paired shares.
+
+    Raises:
+        ValueError: there is no case.
+    """
+    n = both + only_a + only_b + neither
+    share_a, share_b = (both + only_a) / max(n, 1), (both + only_b) / max(n, 1)
+    (low_a, high_a), (low_b, high_b) = wilson(share_a, n), wilson(share_b, n)
+    margins = (both + only_a) * (only_b + neither) * (both + only_b) * (only_a + neither)
+    cross = both * neither - only_a * only_b
+    # With the continuity correction of method 10: a positive correlation is counted only beyond n / 2.
+    cross_corrected = max(cross - n / 2, 0.0) if cross > 0 else float(cross)
+    phi = cross_corrected / math.sqrt(margins) if margins else 0.0
+    down, up = (share_a - low_a, high_b - share_b), (high_a - share_a, share_b - low_b)
+    difference = share_a - share_b
+    return difference - _combined(*down, phi), difference + _combined(*up, phi)
+
+
+def _combined(one: float, other: float, phi: float) -> float:
+    return math.sqrt(max(0.0, one * one - 2 * phi * one * other + other * other))
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:

@@ -6,13 +6,15 @@ import statistics as stdlib_statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from pathlib import PurePath
 
+from rcabench.core.errors import RecordError
 from rcabench.core.run import DatasetStamp, RunRecord, ScoredDiagnosis
 from rcabench.core.usage import Usage
 from rcabench.reporting.metric import in_order, is_share
 from rcabench.reporting.statistics import ABSENT, Estimate, estimate
 
-__all__ = ["ABSENT", "Cost", "Estimate", "SummaryRow", "case_values", "summarise"]
+__all__ = ["ABSENT", "Cost", "Estimate", "SummaryRow", "case_values", "run_name", "summarise"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,6 +82,9 @@ def summarise(records: Sequence[RunRecord]) -> tuple[SummaryRow, ...]:
 
     Attempts at a case are averaged first, so that the case is the unit of every n and interval. A failed
     diagnosis stays in as a miss. A diagnosis that is not recorded is counted in `missing`, not as a miss.
+
+    Raises:
+        RecordError: a record holds results of a dataset, onset setting or diagnoser that its manifest does not plan.
     """
     return tuple(row for record in records for row in _rows(record))
 
@@ -101,6 +106,11 @@ def case_values(results: Iterable[ScoredDiagnosis]) -> dict[str, dict[str, float
     }
 
 
+def run_name(record: RunRecord) -> str:
+    """Return how reports call a run: the last part of its folder's path."""
+    return PurePath(record.folder).name or record.folder
+
+
 def _rows(record: RunRecord) -> Iterable[SummaryRow]:
     def key(result: ScoredDiagnosis) -> tuple[str, bool, str]:
         return result.diagnosis.dataset, result.diagnosis.onset_given, result.diagnosis.diagnoser
@@ -108,14 +118,17 @@ def _rows(record: RunRecord) -> Iterable[SummaryRow]:
     groups = {k: tuple(group) for k, group in groupby(sorted(record.results, key=key), key=key)}
     for stamp in record.manifest.datasets:
         for diagnoser in record.manifest.diagnosers:
-            results = groups.get((stamp.name, stamp.onset_given, diagnoser), ())
-            yield _row(record, stamp, diagnoser, results)
+            yield _row(record, stamp, diagnoser, groups.pop((stamp.name, stamp.onset_given, diagnoser), ()))
+    if groups:
+        raise RecordError(
+            f"{record.folder}: results outside of the plan, of (dataset, onset given, diagnoser) {min(groups)}"
+        )
 
 
 def _row(record: RunRecord, stamp: DatasetStamp, diagnoser: str, results: tuple[ScoredDiagnosis, ...]) -> SummaryRow:
     values = case_values(results)
     return SummaryRow(
-        run=record.folder.rstrip("/").rpartition("/")[2] or record.folder,
+        run=run_name(record),
         dataset=stamp.name,
         dataset_digest=stamp.digest,
         diagnoser=diagnoser,

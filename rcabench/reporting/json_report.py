@@ -1,0 +1,84 @@
+"""The report for programs: stable, documented in `docs/reference/report-json.md` and `report.schema.json`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rcabench.core.codec import to_plain
+from rcabench.core.run import RunRecord
+from rcabench.reporting.base import Page
+from rcabench.reporting.summary import SummaryRow, run_name, summarise
+
+SCHEMA = "rcabench.report/1"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JsonReporter:
+    """Everything that is known about the runs, as JSON with a stable schema.
+
+    Attributes:
+        indent: blanks per level; None for a single line.
+
+    Example:
+        >>> JsonReporter(indent=None).render([])[0].text
+        '{"schema": "rcabench.report/1", "runs": [], "results": []}\\n'
+    """
+
+    indent: int | None = 2
+
+    def render(self, records: Sequence[RunRecord]) -> tuple[Page, ...]:
+        """Return one page, `report.json`."""
+        text = json.dumps(report(records), indent=self.indent, ensure_ascii=False, allow_nan=False)
+        return (Page(name="report.json", text=text + "\n"),)
+
+
+def report(records: Sequence[RunRecord]) -> dict[str, Any]:
+    """Return the report as plain data: one entry per run, one result per run, dataset, onset setting and diagnoser."""
+    return {
+        "schema": SCHEMA,
+        "runs": [_run(record) for record in records],
+        "results": [result(row) for row in summarise(records)],
+    }
+
+
+def result(row: SummaryRow) -> dict[str, Any]:
+    """Return a summary row as plain data; what is not known is null, never left out."""
+    return {
+        "run": row.run,
+        "dataset": row.dataset,
+        "dataset_digest": row.dataset_digest,
+        "diagnoser": row.diagnoser,
+        "onset_given": row.onset_given,
+        "planned": row.planned,
+        "n": row.n,
+        "missing": row.missing,
+        "failed": row.failed,
+        "incomplete": row.incomplete,
+        "attempts": row.attempts,
+        "metrics": {name: asdict(estimate) for name, estimate in row.metrics.items()},
+        "cost": asdict(row.cost),
+    }
+
+
+def _run(record: RunRecord) -> dict[str, Any]:
+    manifest = record.manifest
+    return {
+        "run": run_name(record),
+        "rcabench": manifest.rcabench,
+        "versions": to_plain(manifest.versions),
+        "commit": manifest.commit,
+        "config_digest": manifest.config_digest,
+        "content_digest": manifest.content_digest,
+        "seed": manifest.seed,
+        "attempts": manifest.attempts,
+        "started_at": to_plain(manifest.started_at),
+        "datasets": [
+            {"name": d.name, "digest": d.digest, "cases": d.cases, "onset_given": d.onset_given}
+            for d in manifest.datasets
+        ],
+        "diagnosers": {label: to_plain(spec) for label, spec in manifest.diagnosers.items()},
+        "scorers": {name: to_plain(spec) for name, spec in record.scorers.items()},
+    }

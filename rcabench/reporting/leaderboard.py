@@ -1,0 +1,182 @@
+"""The table that people read, before any markup: which rows stand together, which columns, what each cell says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from itertools import groupby
+
+from rcabench.core.run import RunRecord
+from rcabench.reporting.metric import in_order, is_share
+from rcabench.reporting.statistics import Estimate
+from rcabench.reporting.summary import Cost, SummaryRow, summarise
+
+HEADLINE: tuple[str, ...] = (
+    "service.AC@1",
+    "service.AC@3",
+    "service.AC@5",
+    "service.Avg@5",
+    "service.MRR",
+    "host.AC@1",
+    "pod.AC@1",
+    "chain.exact",
+    "chain.edge_f1",
+    "fault.AC@1",
+    "onset.within_60s",
+    "healthy.correct",
+    "healthy.false_alarm",
+)
+"""The scores that a table shows unless it is told otherwise."""
+
+_SETS: Mapping[str, tuple[str, ...]] = {"headline": HEADLINE, "all": ("*",)}
+
+_COSTS: tuple[tuple[str, str], ...] = (
+    ("seconds", "seconds"),
+    ("queries", "queries"),
+    ("calls", "model calls"),
+    ("input_tokens", "tokens in"),
+    ("cached_tokens", "tokens cached"),
+    ("output_tokens", "tokens out"),
+    ("usd", "USD"),
+)
+
+_NOTES = (
+    "Each figure is a mean over n cases with its 95 % interval: Wilson's where every case is right or wrong, "
+    "else a bootstrap over cases. A failed diagnosis is a miss. Columns without n in the heading name it in each cell.",
+    "chain.hops, onset.abs_error_s and fault.AC@1|service are means over the cases that have an answer to measure.",
+    "seconds and queries: median per diagnosis; calls, tokens and USD: mean per diagnosis.",
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Leaderboard:
+    """All diagnosers that answered the same cases under the same conditions.
+
+    Attributes:
+        title: dataset, how many cases, and whether the onset was given.
+        onset_given: as in the title.
+        headings: of the columns; the first `labels` of them name the row, the others are figures.
+        labels: how many columns name the row.
+        rows: cells as text, in the order of the plans.
+        notes: what a reader has to know to read the figures.
+    """
+
+    title: str
+    onset_given: bool
+    headings: tuple[str, ...]
+    labels: int
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...]
+
+
+def leaderboards(records: Sequence[RunRecord], metrics: str | Sequence[str] = "headline") -> tuple[Leaderboard, ...]:
+    """Return one leaderboard per dataset version and onset setting, never mixing two.
+
+    Args:
+        records: of one or more runs.
+        metrics: `headline`, `all`, or one or more score names, `*` allowed; scores without a case are left out.
+    """
+
+    def group(row: SummaryRow) -> tuple[str, bool, str]:
+        return row.dataset, not row.onset_given, row.dataset_digest
+
+    rows = sorted(summarise(records), key=group)
+    groups = [tuple(members) for _, members in groupby(rows, key=group)]
+    versions = {(row.dataset, row.dataset_digest) for row in rows}
+    several = {name for name, _ in versions if sum(other == name for other, _ in versions) > 1}
+    return tuple(_leaderboard(members, metrics, show_digest=members[0].dataset in several) for members in groups)
+
+
+def format_estimate(estimate: Estimate, *, share: bool, with_n: bool) -> str:
+    """Return `.750 [.566, .873]` for a share, `1.33 [0.90, 1.80]` for a quantity, `n/a` for none.
+
+    Example:
+        >>> format_estimate(Estimate(value=0.75, low=0.5, high=1.0, n=8, method="wilson"), share=True, with_n=True)
+        '.750 [.500, 1.000] n=8'
+    """
+    if estimate.value is None:
+        return "n/a"
+    text = _number(estimate.value, share)
+    if estimate.low is not None and estimate.high is not None:
+        text += f" [{_number(estimate.low, share)}, {_number(estimate.high, share)}]"
+    return f"{text} n={estimate.n}" if with_n else text
+
+
+def _number(value: float, share: bool) -> str:
+    if share:
+        text = f"{value:.3f}"
+        return text[1:] if text.startswith("0.") else text
+    return f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}" if abs(value) < 1000 else f"{value:.0f}"
+
+
+def _leaderboard(members: Sequence[SummaryRow], metrics: str | Sequence[str], *, show_digest: bool) -> Leaderboard:
+    several_runs = len({row.run for row in members}) > 1
+    missing = any(row.incomplete for row in members)
+    costs = [(key, title) for key, title in _COSTS if any(getattr(row.cost, key) is not None for row in members)]
+    headings = ["diagnoser", *(["run"] if several_runs else [])]
+    labels = len(headings)
+    headings += ["n", "failed", *(["missing"] if missing else [])]
+    cells = [_label_cells(row, several_runs=several_runs, missing=missing) for row in members]
+    for name in _chosen(members, metrics):
+        found = [row.metric(name) for row in members]
+        counts = {estimate.n for estimate in found if estimate.value is not None}
+        common = len(counts) == 1
+        headings.append(f"{name} (n={counts.pop()})" if common else name)
+        for line, estimate in zip(cells, found, strict=True):
+            line.append(format_estimate(estimate, share=_as_share(name, found), with_n=not common))
+    for key, title in costs:
+        headings.append(title)
+        for line, row in zip(cells, members, strict=True):
+            line.append(_cost_cell(row.cost, key))
+    return Leaderboard(
+        title=_title(members, show_digest=show_digest),
+        onset_given=members[0].onset_given,
+        headings=tuple(headings),
+        labels=labels,
+        rows=tuple(map(tuple, cells)),
+        notes=(*_incomplete_note(members), *_NOTES),
+    )
+
+
+def _label_cells(row: SummaryRow, *, several_runs: bool, missing: bool) -> list[str]:
+    name = f"{row.diagnoser} (incomplete)" if row.incomplete else row.diagnoser
+    run = [row.run] if several_runs else []
+    return [name, *run, str(row.n), str(row.failed), *([str(row.missing)] if missing else [])]
+
+
+def _chosen(members: Sequence[SummaryRow], metrics: str | Sequence[str]) -> tuple[str, ...]:
+    wanted = (metrics,) if isinstance(metrics, str) else tuple(metrics)
+    patterns = [
+        p for each in wanted for p in (HEADLINE if each == "headline" else ("*",) if each == "all" else (each,))
+    ]
+    present = {name for row in members for name, estimate in row.metrics.items() if estimate.n > 0}
+    return in_order(name for name in present if any(fnmatchcase(name, pattern) for pattern in patterns))
+
+
+def _as_share(name: str, found: Sequence[Estimate]) -> bool:
+    return is_share(name) and all(estimate.value is None or 0.0 <= estimate.value <= 1.0 for estimate in found)
+
+
+def _cost_cell(cost: Cost, key: str) -> str:
+    value: float | None = getattr(cost, key)
+    if value is None:
+        return "n/a"
+    if key == "usd":
+        return f"{value:.4f}"
+    return f"{value:.3f}" if key == "seconds" else f"{value:.0f}"
+
+
+def _title(members: Sequence[SummaryRow], *, show_digest: bool) -> str:
+    first = members[0]
+    cases = sorted({row.planned for row in members})
+    counted = f"{cases[0]} cases" if len(cases) == 1 else f"{cases[0]} to {cases[-1]} cases"
+    version = f" ({first.dataset_digest[:12]})" if show_digest else ""
+    return f"{first.dataset}{version}: {counted}, onset {'given' if first.onset_given else 'withheld'}"
+
+
+def _incomplete_note(members: Sequence[SummaryRow]) -> tuple[str, ...]:
+    count = sum(row.missing for row in members)
+    if not count:
+        return ()
+    return (f"Incomplete: {count} planned diagnoses are not recorded yet; n counts the cases that are.",)
