@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -31,6 +31,9 @@ class Budget:
     seconds: float | None = None
 
 
+NO_LIMIT = Budget()
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
     """Which diagnosers answer which incidents, and under what conditions.
@@ -56,7 +59,7 @@ class Plan:
     onset_given: bool = True
     attempts: int = 1
     seed: int = 0
-    budget: Budget = field(default_factory=Budget)
+    budget: Budget = NO_LIMIT
     timeout_seconds: float | None = 600.0
     jobs: int = 1
     limit: int | None = None

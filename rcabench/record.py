@@ -195,6 +195,21 @@ def fingerprint(record: RunRecord) -> str:
     return digest_plain(sorted(plain, key=lambda entry: json.dumps(entry, sort_keys=True)))
 
 
+def set_aside(folder: Path) -> Path | None:
+    """Rename a run's folder, so that another one can take its place; return its new path, None where there is no run.
+
+    Raises:
+        RecordError: the folder holds something that is no run, or a process appends to it.
+    """
+    if not (folder / _MANIFEST).is_file():
+        return None
+    with _locked(folder):
+        number = 1
+        while (kept := folder.with_name(f"{folder.name}.{number}")).exists():
+            number += 1
+        return folder.rename(kept)
+
+
 def _plan_order(manifest: Manifest) -> Callable[[ScoredDiagnosis], tuple[int, int, str, int]]:
     datasets = {stamp.name: position for position, stamp in enumerate(manifest.datasets)}
     diagnosers = {label: position for position, label in enumerate(manifest.diagnosers)}

@@ -1,0 +1,51 @@
+"""How every command reports what went wrong: one message, an exit code, no traceback."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+from typer.core import TyperGroup
+
+from rcabench.core.errors import RcabenchError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+USER_ERROR, INTERRUPTED = 2, 130
+
+EPILOG = "Every command explains itself with --help."
+
+
+class Commands(TyperGroup):
+    """Commands whose errors become one message on stderr."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the chosen command; typer's context type has moved between versions, hence `Any`."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise
+        except (RcabenchError, OSError) as error:
+            if ctx.find_root().params.get("debug"):
+                raise
+            typer.echo(f"rcabench: {error}", err=True)
+            raise typer.Exit(USER_ERROR) from None
+        except KeyboardInterrupt:
+            typer.echo("rcabench: interrupted", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+
+
+def shown_path(path: Path) -> str:
+    """Return a path as short as it can be typed from here."""
+    from pathlib import Path
+
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_absolute() and path.is_relative_to(here) else str(path)
+
+
+def written(file: Path, text: str) -> Path:
+    """Write a text file, with the folders above it, and return its path."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")
+    return file

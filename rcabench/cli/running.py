@@ -1,0 +1,92 @@
+"""The command `run`: progress while it works, the leaderboard at the end."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from rcabench.cli.commands import shown_path
+from rcabench.core.run import RunRecord
+from rcabench.plugins import Registry, Spec
+from rcabench.record import set_aside
+from rcabench.runner.walk import Step
+from rcabench.runner.walk import run as walk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rcabench.config import Plan
+
+_PLAIN_LINES = 20
+"""How many lines a log file gets at most, where there is no terminal for a bar."""
+
+
+def run_and_show(plan: Plan, folder: Path, *, fresh: bool) -> None:
+    """Walk the plan, and print what came of it and what to type next."""
+    if fresh and (kept := set_aside(folder)):
+        typer.echo(f"The earlier run was set aside: {shown_path(kept)}", err=True)
+    with progress(plan.name) as watch:
+        record = walk(plan, folder, watch=watch)
+    typer.echo(leaderboard([record]))
+    _warn_of_failures(record)
+    typer.echo(f"\nRun:    {shown_path(folder)}")
+    typer.echo(f"Report: rcabench report {shown_path(folder)} --format html")
+
+
+def leaderboard(records: Sequence[RunRecord]) -> str:
+    """Return the leaderboard as text."""
+    pages = Registry.of("reporters").build(Spec(name="table")).render(records)
+    return str(pages[0].text).rstrip()
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Callable[[Step], None]]:
+    """Yield what shows the steps of a run on stderr: a bar with the time left, or plain lines in a log."""
+    if not sys.stderr.isatty():
+        yield _say_plainly
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[failed]}"))
+    console = Console(stderr=True)
+    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True) as bar:
+        task = bar.add_task(title, total=None, failed="")
+        failed = 0
+
+        def show(step: Step) -> None:
+            nonlocal failed
+            failed += step.entry is not None and step.entry.diagnosis.failure is not None
+            bar.update(task, completed=step.done, total=step.total, failed=f"{failed} failed" if failed else "")
+
+        yield show
+
+
+def _say_plainly(step: Step) -> None:
+    every = max(1, step.total // _PLAIN_LINES)
+    if step.entry is None or step.done % every == 0 or step.done == step.total:
+        resumed = f", {step.resumed} of them from before" if step.resumed and step.entry is None else ""
+        typer.echo(f"{step.done}/{step.total} diagnoses{resumed}", err=True)
+
+
+def _warn_of_failures(record: RunRecord) -> None:
+    failures = [(result.diagnosis, failure) for result in record.results if (failure := result.diagnosis.failure)]
+    if failures:
+        diagnosis, failure = failures[0]
+        typer.echo(
+            f"\n{len(failures)} diagnoses failed and count as misses; the first: {diagnosis.diagnoser} on "
+            f"{diagnosis.incident_id}: {failure.message}",
+            err=True,
+        )

@@ -1,0 +1,1 @@
+"""Walks the straight line from a plan to a scored, recorded run."""

@@ -1,0 +1,63 @@
+"""What a run was made with: versions, commit, digests of content."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from platform import python_version
+
+from rcabench import __version__
+from rcabench.core.content import content_folder
+from rcabench.core.digest import digest_files, digest_plain
+from rcabench.plugins import Spec
+
+_DECIDING_LIBRARIES = ("drain3", "duckdb", "networkx", "numpy", "pandas", "pyarrow", "scikit-learn", "scipy")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries that decide results."""
+    found = {"python": python_version()}
+    for name in _DECIDING_LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def commit() -> str | None:
+    """Return the commit of the checkout that the package runs from, with a `+` where it has changes.
+
+    None for an installed package, or where git does not answer.
+    """
+    checkout = Path(__file__).resolve().parents[2]
+    if not (checkout / ".git").exists():
+        return None
+    try:
+        head = _git(checkout, "rev-parse", "HEAD")
+        return head + ("+" if _git(checkout, "status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def agents_digest() -> str:
+    """Return the SHA-256 over the content that says how the embedded agents work."""
+    return _content_digest("agents")
+
+
+def rubric_digest(scorers: Iterable[Spec]) -> str:
+    """Return the SHA-256 over scorers, their options, the content that they read, and the version of their code."""
+    return digest_plain([__version__, [spec.to_plain() for spec in scorers], _content_digest("scoring")])
+
+
+def _content_digest(name: str) -> str:
+    folder = content_folder(name)
+    files = (file for file in folder.rglob("*") if file.is_file() and not file.name.startswith("."))
+    return digest_files(files, root=folder)
+
+
+def _git(checkout: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(checkout), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
