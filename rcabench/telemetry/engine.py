@@ -1,0 +1,109 @@
+"""A DuckDB database that holds the tables of one recording, as views or for real, and answers questions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, cast
+
+import duckdb
+
+from rcabench.core.question import Question, TraceSpans
+from rcabench.core.time import TimeWindow, from_micros, intersections
+from rcabench.telemetry.answer import answer_from, empty_answer
+from rcabench.telemetry.base import COLUMNS
+from rcabench.telemetry.sql import Statement, statement_for, trace_bounds
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+DUCKDB_TYPES = {
+    "timestamp[us, UTC]": "TIMESTAMP WITH TIME ZONE",
+    "string": "VARCHAR",
+    "double": "DOUBLE",
+    "int64": "BIGINT",
+    "int32": "INTEGER",
+    "map<string, string>": "MAP(VARCHAR, VARCHAR)",
+}
+
+
+class Engine:
+    """One database in memory; `ask` may be called from several threads at once.
+
+    Every call runs on a cursor of its own, in the caller's thread. One thread per question keeps
+    floating-point sums in one order, so that the same question has the same answer to the last bit.
+    """
+
+    def __init__(self, *, threads: int, memory_limit: str) -> None:
+        self._connection = duckdb.connect(":memory:", config={"threads": threads, "memory_limit": memory_limit})
+        # The files stay as they are while a recording is open, so their footers are read once.
+        self._connection.execute("SET GLOBAL parquet_metadata_cache = true")
+        self._indexed = False
+
+    def create_view(self, table: str, source: str) -> None:
+        """Let `table` stand for `source`, an SQL relation."""
+        columns = ", ".join(f'"{column}"' for column in COLUMNS[table])
+        self._connection.execute(f"CREATE VIEW {table} AS SELECT {columns} FROM {source}")
+        self._indexed |= table == "traces"
+
+    def create_table(self, table: str, frame: pd.DataFrame | None = None) -> None:
+        """Hold `table` in memory: empty, or with the rows of `frame`, whose missing columns are null."""
+        types = {column: DUCKDB_TYPES[kind] for column, kind in COLUMNS[table].items()}
+        self._connection.execute(f"CREATE TABLE {table} ({', '.join(f'{c} {kind}' for c, kind in types.items())})")
+        if frame is None:
+            return
+        columns = ", ".join(f"{c}::{types[c]}" if c in frame.columns else f"NULL::{types[c]}" for c in types)
+        self._connection.register("frame", frame)
+        self._connection.execute(f"INSERT INTO {table} SELECT {columns} FROM frame")
+        self._connection.unregister("frame")
+        self._indexed |= table == "traces"
+
+    def describe(self, source: str) -> dict[str, str]:
+        """Return column -> DuckDB type of an SQL relation."""
+        described = self._connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
+        return {row[0]: row[1] for row in described}
+
+    def ask(self, question: Question) -> pd.DataFrame:
+        """Answer one question.
+
+        Raises:
+            QuestionError: it is none of `QUESTIONS`, or a number in it makes no sense.
+            duckdb.Error: the data cannot be read.
+        """
+        with self._connection.cursor() as cursor:
+            if isinstance(question, TraceSpans) and self._indexed:
+                narrowed = _narrowed(question, cursor)
+                if narrowed is None:
+                    return empty_answer(question)
+                question = narrowed
+            # Only an ENUM column comes as a Categorical, and no table has one.
+            arrays = cast("dict[str, np.ndarray[Any, Any]]", _run(cursor, statement_for(question)).fetchnumpy())
+            return answer_from(question, arrays)
+
+    def close(self) -> None:
+        """Let go of memory and files."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _run(cursor: duckdb.DuckDBPyConnection, statement: Statement) -> duckdb.DuckDBPyConnection:
+    parameters: dict[str, Any] = dict(statement.parameters)
+    return cursor.execute(statement.text, parameters)
+
+
+def _narrowed(question: TraceSpans, cursor: duckdb.DuckDBPyConnection) -> TraceSpans | None:
+    """Cut the question down to the stretch that the side index gives for the trace; None if it knows none."""
+    found = _run(cursor, trace_bounds(question.trace_id)).fetchone()
+    if found is None or found[0] is None:
+        return None
+    bounds = TimeWindow(start=from_micros(found[0]), end=from_micros(found[1] + 1))
+    windows = intersections(question.windows, (bounds,)) if question.windows else (bounds,)
+    return replace(question, windows=windows) if windows else None
