@@ -1,0 +1,159 @@
+"""The log specialist: which statements the spans of an operation log now, and which no longer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from rcabench.agents.scene import Scene
+from rcabench.agents.specialists.base import Report, component_of, strongest
+from rcabench.agents.specialists.share import share_shift
+from rcabench.agents.specialists.trace import share_strength
+from rcabench.core.fault import FaultType
+from rcabench.core.question import SpanLogChanges, TemplateChanges
+from rcabench.core.verdict import Evidence, Modality, Signal
+from rcabench.telemetry.base import Telemetry
+
+_ALARMING = frozenset({"ERROR", "FATAL"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LogSpecialist:
+    """Compares what is logged with the baseline, per statement.
+
+    Where log lines carry span ids, it looks at the share of an operation's spans that log a
+    statement: an exception or a wrong return value changes which statements follow, however many
+    requests there are. Elsewhere it looks at a template's share of its pod's lines.
+
+    Attributes:
+        half_z: change of a share, in standard errors, that counts one half.
+        minimum: evidence weaker than this is not reported.
+        limit: most pieces of evidence to report.
+        enough: spans (or lines) in both stretches from which on a service counts as watched.
+        loose: what a changed share of lines counts, compared with a changed share of spans.
+
+    Example:
+        >>> from rcabench.agents.scene import survey
+        >>> from rcabench.testing import small_incident, small_telemetry
+        >>> telemetry = small_telemetry()
+        >>> report = LogSpecialist().investigate(survey(small_incident(), telemetry), telemetry)
+        >>> report.modality
+        <Modality.LOG: 'log'>
+    """
+
+    half_z: float = 5.0
+    minimum: float = 0.1
+    limit: int = 60
+    enough: int = 10
+    loose: float = 0.6
+
+    @property
+    def modality(self) -> Modality:
+        """Logs."""
+        return Modality.LOG
+
+    def investigate(self, scene: Scene, telemetry: Telemetry) -> Report:
+        """Return evidence of statements that appear or vanish, and of new complaints."""
+        stretch = {"windows": (scene.after,), "baseline": scene.baseline}
+        lines = telemetry.ask(TemplateChanges(**stretch))
+        if lines.empty or not lines["count"].sum():
+            return Report(modality=self.modality, note="there are no logs after the onset")
+        statements = telemetry.ask(SpanLogChanges(**stretch))
+        per_span = statements[["spans", "baseline_spans"]].min(axis=1) >= self.enough
+        linked = frozenset(statements.loc[per_span, "service"].dropna())
+        found = [
+            *self._changed_statements(scene, statements),
+            *self._changed_lines(scene, lines[~lines["service"].isin(linked)]),
+        ]
+        evidence = strongest((item for item in found if item.strength >= self.minimum), limit=self.limit)
+        return Report(
+            modality=self.modality,
+            evidence=evidence,
+            watched=linked,
+            note=(
+                f"{int(lines['count'].sum())} lines of {lines['template_id'].nunique()} templates compared with "
+                f"{int(lines['baseline_count'].sum())} lines before, {len(evidence)} findings"
+            ),
+        )
+
+    def _changed_statements(self, scene: Scene, statements: pd.DataFrame) -> Iterator[Evidence]:
+        if statements.empty:
+            return
+        shift = share_shift(
+            statements["count"], statements["spans"], statements["baseline_count"], statements["baseline_spans"]
+        )
+        strengths = share_strength(shift, self.half_z)
+        replaced = _replaced(statements, shift)
+        for position in np.flatnonzero(strengths >= self.minimum):
+            row, change = statements.iloc[int(position)], shift.iloc[int(position)]
+            component = component_of(row["service"], row["pod"])
+            if component is None:
+                continue
+            key = (row["pod"], row["operation"])
+            yield Evidence(
+                id=f"log:{component}:statement:{row['operation']}:{row['template_id']}",
+                modality=self.modality,
+                component=component,
+                claim=(
+                    f"{change['now']:.0%} of {int(row['spans'])} {row['operation']} log {row['template']!r}, "
+                    f"before {change['before']:.0%} of {int(row['baseline_spans'])}"
+                ),
+                strength=round(float(strengths[position]), 4),
+                signal=Signal.BEHAVIOR,
+                fault_type=FaultType.CODE_RETURN if key in replaced else FaultType.CODE_EXCEPTION,
+                onset=scene.onset,
+                question=SpanLogChanges(
+                    windows=(scene.after,),
+                    baseline=scene.baseline,
+                    services=(row["service"],) if isinstance(row["service"], str) else (),
+                ),
+            )
+
+    def _changed_lines(self, scene: Scene, lines: pd.DataFrame) -> Iterator[Evidence]:
+        if lines.empty:
+            return
+        owner = lines["pod"].fillna(lines["service"]).fillna("")
+        total = lines.groupby(owner)["count"].transform("sum")
+        total_before = lines.groupby(owner)["baseline_count"].transform("sum")
+        shift = share_shift(lines["count"], total, lines["baseline_count"], total_before)
+        strengths = share_strength(shift, self.half_z) * self.loose
+        alarming = lines["severity"].isin(_ALARMING).to_numpy() & (shift["difference"].to_numpy() > 0)
+        # A complaint counts from its first line on: how chatty the rest of the pod is does not matter.
+        louder = lines["count"].to_numpy(dtype=np.float64) / (lines["count"].to_numpy(dtype=np.float64) + 5.0)
+        strengths = np.where(alarming, np.maximum(strengths, self.loose * louder * (shift["z"] > 2.0)), strengths)
+        for position in np.flatnonzero(strengths >= self.minimum):
+            row = lines.iloc[int(position)]
+            component = component_of(row["service"], row["pod"], row["host"])
+            if component is None:
+                continue
+            yield Evidence(
+                id=f"log:{component}:template:{row['template_id']}",
+                modality=self.modality,
+                component=component,
+                claim=(
+                    f"{int(row['count'])} lines {row['template']!r} ({row['severity'] or 'no severity'}), "
+                    f"{int(row['baseline_count'])} in the baseline"
+                ),
+                strength=round(float(strengths[position]), 4),
+                signal=Signal.ERROR if alarming[position] else Signal.BEHAVIOR,
+                fault_type=FaultType.CODE_EXCEPTION if alarming[position] else None,
+                onset=scene.onset,
+                question=TemplateChanges(
+                    windows=(scene.after,),
+                    baseline=scene.baseline,
+                    services=(row["service"],) if isinstance(row["service"], str) else (),
+                ),
+            )
+
+
+def _replaced(statements: pd.DataFrame, shift: pd.DataFrame) -> frozenset[tuple[object, object]]:
+    """Return the (pod, operation) pairs that log another statement in the place of a lost one.
+
+    A wrong return value sends the code down another branch that logs something else; an exception
+    leaves silence, or a complaint of the framework.
+    """
+    appeared = statements[(shift["difference"] > 0.2).to_numpy()]
+    return frozenset(zip(appeared["pod"], appeared["operation"], strict=True))

@@ -1,0 +1,105 @@
+"""The metric specialist: which series left the range that they kept before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from rcabench.agents.scene import Scene
+from rcabench.agents.specialists.base import Report, component_of, strongest
+from rcabench.agents.specialists.metric_kinds import MetricKind, kind_of
+from rcabench.agents.specialists.shift import level_shift, saturate
+from rcabench.core.question import MetricChanges
+from rcabench.core.verdict import Evidence, Modality
+from rcabench.telemetry.base import Telemetry
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MetricSpecialist:
+    """Compares every series after the onset with its baseline.
+
+    Attributes:
+        half: the shift, in robust standard deviations, that gets the strength one half.
+        minimum: evidence weaker than this is not reported.
+        limit: most pieces of evidence to report.
+
+    Example:
+        >>> from rcabench.agents.scene import survey
+        >>> from rcabench.testing import small_incident, small_telemetry
+        >>> telemetry = small_telemetry()
+        >>> report = MetricSpecialist().investigate(survey(small_incident(), telemetry), telemetry)
+        >>> report.modality
+        <Modality.METRIC: 'metric'>
+    """
+
+    half: float = 12.0
+    minimum: float = 0.2
+    limit: int = 40
+
+    @property
+    def modality(self) -> Modality:
+        """Metrics."""
+        return Modality.METRIC
+
+    def investigate(self, scene: Scene, telemetry: Telemetry) -> Report:
+        """Return one piece of evidence per component and signal whose metrics left their range."""
+        changes = telemetry.ask(MetricChanges(windows=(scene.after,), baseline=scene.baseline))
+        if changes.empty:
+            return Report(modality=self.modality, note="there are no metrics")
+        evidence = strongest(self._evidence(scene, changes), limit=self.limit)
+        watched = changes.loc[(changes["count"] > 0) & (changes["baseline_count"] >= 5), "service"].dropna()
+        return Report(
+            modality=self.modality,
+            evidence=evidence,
+            watched=frozenset(watched),
+            note=f"{len(changes)} series compared, {len(evidence)} findings of strength {self.minimum} or more",
+        )
+
+    def _evidence(self, scene: Scene, changes: pd.DataFrame) -> Iterator[Evidence]:
+        kinds = {metric: kind_of(metric) for metric in changes["metric"].unique()}
+        shifts = level_shift(changes)
+        scores = np.zeros(len(changes))
+        for name, kind in kinds.items():
+            if kind is not None:
+                rows = (changes["metric"] == name).to_numpy()
+                scores[rows] = _bad_score(shifts[rows], kind)
+        strengths = saturate(scores, self.half)
+        # Row positions, because names may repeat; plain tuples are ten times faster than iterrows.
+        for position in np.flatnonzero(strengths >= self.minimum):
+            row = changes.iloc[int(position)]
+            kind = kinds[row["metric"]]
+            component = component_of(row["service"], row["pod"], row["host"])
+            if kind is None or component is None:
+                continue
+            rose = shifts["up"].iloc[int(position)] >= shifts["down"].iloc[int(position)]
+            extreme = row["maximum"] if rose else row["minimum"]
+            yield Evidence(
+                id=f"metric:{component}:{row['metric']}",
+                modality=self.modality,
+                component=component,
+                claim=(
+                    f"{row['metric']} {'rose' if rose else 'fell'} from {row['baseline_median']:.4g} (median before) "
+                    f"to {extreme:.4g}, {scores[position]:.1f} robust standard deviations"
+                ),
+                strength=round(float(strengths[position]), 4),
+                signal=kind.signal,
+                fault_type=kind.fault_type,
+                onset=scene.onset,
+                question=MetricChanges(
+                    windows=(scene.after,),
+                    baseline=scene.baseline,
+                    metrics=(row["metric"],),
+                    services=(row["service"],) if isinstance(row["service"], str) else (),
+                ),
+            )
+
+
+def _bad_score(shifts: pd.DataFrame, kind: MetricKind) -> pd.Series[float]:
+    if kind.bad == "up":
+        return shifts["up"]
+    if kind.bad == "down":
+        return shifts["down"]
+    return shifts[["up", "down"]].max(axis=1)

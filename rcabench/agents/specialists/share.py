@@ -1,0 +1,41 @@
+"""How far a share (k of n) has moved from its baseline share, with overdispersion in mind."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+_PRIOR = 0.5
+"""Jeffreys' prior: half a success and half a failure, so that 0 of 3 is no certainty."""
+
+
+def share_shift(
+    count: pd.Series[float], total: pd.Series[float], base_count: pd.Series[float], base_total: pd.Series[float]
+) -> pd.DataFrame:
+    """Compare two shares per row: two-proportion z statistic (pooled variance) and the difference.
+
+    Returns:
+        Columns `z` (signed), `difference` (share now minus share before, in [-1, 1]), `now`, `before`;
+        zeros where either total is 0. Index as in `count`.
+
+    Example:
+        >>> ones = lambda *v: pd.Series(v, dtype=float)
+        >>> share_shift(ones(0), ones(30), ones(100), ones(100)).round(1).iloc[0].tolist()
+        [-11.2, -1.0, 0.0, 1.0]
+    """
+    k1, n1 = count.to_numpy(dtype=np.float64), total.to_numpy(dtype=np.float64)
+    k0, n0 = base_count.to_numpy(dtype=np.float64), base_total.to_numpy(dtype=np.float64)
+    known = (n1 > 0) & (n0 > 0)
+    n1, n0 = np.where(known, n1, 1.0), np.where(known, n0, 1.0)
+    now, before = np.minimum(k1 / n1, 1.0), np.minimum(k0 / n0, 1.0)
+    pooled = np.clip((k1 + k0 + _PRIOR) / (n1 + n0 + 2 * _PRIOR), 1e-6, 1 - 1e-6)
+    z = (now - before) / np.sqrt(pooled * (1 - pooled) * (1 / n1 + 1 / n0))
+    return pd.DataFrame(
+        {
+            "z": np.where(known, z, 0.0),
+            "difference": np.where(known, now - before, 0.0),
+            "now": np.where(known, now, 0.0),
+            "before": np.where(known, before, 0.0),
+        },
+        index=count.index,
+    )

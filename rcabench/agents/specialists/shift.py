@@ -1,0 +1,92 @@
+"""How far a distribution has moved, told from quantiles alone, as a score in robust standard deviations."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+Floats = npt.NDArray[np.float64]
+
+_SIGMA_OF_IQR = 1.349
+"""Interquartile range of a normal distribution in standard deviations."""
+_SIGMA_OF_P95 = 1.645
+
+
+def saturate(score: Floats, half: float) -> Floats:
+    """Map scores from 0 to infinity into [0, 1): `half` gives one half, nothing negative counts.
+
+    Example:
+        >>> saturate(np.array([-1.0, 0.0, 5.0, 45.0]), 5.0).tolist()
+        [0.0, 0.0, 0.5, 0.9]
+    """
+    positive = np.maximum(np.nan_to_num(score, nan=0.0, posinf=1e12), 0.0)
+    return np.asarray(positive / (positive + half), dtype=np.float64)
+
+
+def duration_shift(frame: pd.DataFrame, quantity: str, *, count: str, floor: float = 0.08) -> pd.DataFrame:
+    """Score the slow-down of a duration per row of an answer with `_p25 _p50 _p75 _p95` columns.
+
+    Durations are compared as decimal logarithms: a fault multiplies them. The spread is the larger
+    of the baseline's interquartile range and of its upper tail, at least `floor` decades, so that a
+    metronome-like operation is not suspected for a few percent.
+
+    Args:
+        frame: answer to OperationChanges (`quantity` "self") or EdgeChanges ("gap").
+        quantity: prefix of the quantile columns.
+        count: column with the number of observations, with a `baseline_` twin.
+        floor: smallest spread, in decades.
+
+    Returns:
+        Columns `score` (robust standard deviations, damped for few observations), `decades` (size of
+        the slow-down) and `factor` (the same as a ratio), index as in `frame`.
+    """
+    now = {q: _decades(frame[f"{quantity}_{q}"]) for q in ("p50", "p95")}
+    old = {q: _decades(frame[f"baseline_{quantity}_{q}"]) for q in ("p25", "p50", "p75", "p95")}
+    spread = np.maximum((old["p75"] - old["p25"]) / _SIGMA_OF_IQR, floor)
+    tail = np.maximum((old["p95"] - old["p50"]) / _SIGMA_OF_P95, spread)
+    middle_shift, tail_shift = now["p50"] - old["p50"], now["p95"] - old["p95"]
+    score = np.maximum(middle_shift / spread, tail_shift / tail)
+    decades = np.maximum(middle_shift, tail_shift)
+    seen = frame[count].to_numpy(dtype=np.float64)
+    seen_before = frame[f"baseline_{count}"].to_numpy(dtype=np.float64)
+    damped = score * np.sqrt(seen / (seen + 5.0)) * np.sqrt(seen_before / (seen_before + 10.0))
+    comparable = (seen > 0) & (seen_before > 0) & np.isfinite(damped)
+    return pd.DataFrame(
+        {
+            "score": np.where(comparable, damped, 0.0),
+            "decades": np.where(comparable, decades, 0.0),
+            "factor": np.power(10.0, np.where(comparable, decades, 0.0)),
+        },
+        index=frame.index,
+    )
+
+
+def level_shift(frame: pd.DataFrame) -> pd.DataFrame:
+    """Score the rise and the fall of every metric series of a MetricChanges answer.
+
+    A series is suspected for leaving the range that it kept in the baseline. Its spread is the
+    largest of: its own robust deviation; a third of its own largest baseline excursion; the median
+    of those two over all components that report the same metric (a quiet component borrows the
+    noise of its peers); and 5 % of its own level. Few baseline points widen the spread.
+
+    Returns:
+        Columns `up` and `down`: scores in robust standard deviations, index as in `frame`.
+    """
+    middle = frame["baseline_median"].to_numpy(dtype=np.float64)
+    iqr = (frame["baseline_q75"] - frame["baseline_q25"]).to_numpy(dtype=np.float64) / _SIGMA_OF_IQR
+    above = frame["baseline_maximum"].to_numpy(dtype=np.float64) - middle
+    below = middle - frame["baseline_minimum"].to_numpy(dtype=np.float64)
+    own = np.fmax(iqr, np.fmax(above, below) / 3.0)
+    peers = pd.Series(own, index=frame.index).groupby(frame["metric"]).transform("median").to_numpy(dtype=np.float64)
+    few = 1.0 + 6.0 / np.maximum(frame["baseline_count"].to_numpy(dtype=np.float64), 1.0)
+    spread = np.maximum(np.fmax(own, peers), np.maximum(0.05 * np.abs(middle), 1e-9)) * few
+    up = (frame["maximum"].to_numpy(dtype=np.float64) - middle) / spread
+    down = (middle - frame["minimum"].to_numpy(dtype=np.float64)) / spread
+    known = (frame["count"].to_numpy() > 0) & (frame["baseline_count"].to_numpy() >= 2)
+    return pd.DataFrame({"up": np.where(known, up, 0.0), "down": np.where(known, down, 0.0)}, index=frame.index)
+
+
+def _decades(micros: pd.Series[float]) -> Floats:
+    # One microsecond is the resolution of the store: log(0) would make every zero infinite news.
+    return np.log10(np.maximum(micros.to_numpy(dtype=np.float64), 0.0) + 1.0)

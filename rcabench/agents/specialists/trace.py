@@ -1,0 +1,236 @@
+"""The trace specialist: whose own work got slower, which calls lag, and which branches are no longer taken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from rcabench.agents.scene import Scene
+from rcabench.agents.specialists.base import Report, component_of, strongest
+from rcabench.agents.specialists.share import share_shift
+from rcabench.agents.specialists.shift import duration_shift, saturate
+from rcabench.core.fault import FaultType
+from rcabench.core.question import CallChanges, EdgeChanges, OperationChanges
+from rcabench.core.verdict import Evidence, Modality, Signal
+from rcabench.telemetry.base import Telemetry
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TraceSpecialist:
+    """Compares operations, calls between pods and the shape of traces with the baseline.
+
+    Time is told apart by where it is spent: an operation's own work (`self_time`), or between a
+    caller's span and its callee's (`call_gap`), which is the callee's network, its queue, or the
+    caller's own trouble; what all calls of one caller have in common is put down to the caller.
+
+    Attributes:
+        half_score: slow-down, in robust standard deviations, that counts one half.
+        half_decades: size of a slow-down, in decades, that counts one half (0.3 is a factor of two).
+        half_z: change of a share, in standard errors, that counts one half.
+        minimum: evidence weaker than this is not reported.
+        limit: most pieces of evidence to report.
+        enough: spans in both stretches from which on a service counts as watched.
+
+    Example:
+        >>> from rcabench.agents.scene import survey
+        >>> from rcabench.testing import small_incident, small_telemetry
+        >>> telemetry = small_telemetry()
+        >>> report = TraceSpecialist().investigate(survey(small_incident(), telemetry), telemetry)
+        >>> report.modality
+        <Modality.TRACE: 'trace'>
+    """
+
+    half_score: float = 3.0
+    half_decades: float = 0.3
+    half_z: float = 5.0
+    minimum: float = 0.1
+    limit: int = 60
+    enough: int = 10
+
+    @property
+    def modality(self) -> Modality:
+        """Traces."""
+        return Modality.TRACE
+
+    def investigate(self, scene: Scene, telemetry: Telemetry) -> Report:
+        """Return evidence of slow work, lagging calls, failing operations and changed branches."""
+        stretch = {"windows": (scene.after,), "baseline": scene.baseline}
+        operations = telemetry.ask(OperationChanges(**stretch))
+        if operations.empty or not operations["count"].sum():
+            return Report(modality=self.modality, note="there are no traces after the onset")
+        edges = telemetry.ask(EdgeChanges(**stretch))
+        calls = telemetry.ask(CallChanges(**stretch))
+        slow = duration_shift(operations, "self", count="self_count")
+        found = [
+            *self._slow_work(scene, operations, slow),
+            *self._lagging_calls(scene, edges, operations, slow),
+            *self._changed_branches(scene, calls),
+            *self._failures(scene, operations),
+        ]
+        evidence = strongest((item for item in found if item.strength >= self.minimum), limit=self.limit)
+        counts = operations.groupby("service")[["count", "baseline_count"]].sum().min(axis=1)
+        return Report(
+            modality=self.modality,
+            evidence=evidence,
+            watched=frozenset(str(name) for name in counts.index[counts >= self.enough]),
+            note=(
+                f"{int(operations['count'].sum())} spans of {len(operations)} operations and {len(edges)} edges "
+                f"compared with {int(operations['baseline_count'].sum())} spans before, {len(evidence)} findings"
+            ),
+        )
+
+    def _strengths(self, shift: pd.DataFrame) -> np.ndarray:
+        score = saturate(shift["score"].to_numpy(), self.half_score)
+        return score * saturate(shift["decades"].to_numpy(), self.half_decades)
+
+    def _slow_work(self, scene: Scene, operations: pd.DataFrame, slow: pd.DataFrame) -> Iterator[Evidence]:
+        strengths = self._strengths(slow)
+        for position in np.flatnonzero(strengths >= self.minimum):
+            row, shift = operations.iloc[int(position)], slow.iloc[int(position)]
+            component = component_of(row["service"], row["pod"])
+            if component is None:
+                continue
+            yield Evidence(
+                id=f"trace:{component}:self_time:{row['operation']}",
+                modality=self.modality,
+                component=component,
+                claim=(
+                    f"{row['operation']} itself takes {row['self_p50'] / 1000:.4g} ms (median; p95 "
+                    f"{row['self_p95'] / 1000:.4g}) instead of {row['baseline_self_p50'] / 1000:.4g} (p95 "
+                    f"{row['baseline_self_p95'] / 1000:.4g}), {shift['factor']:.3g} times, n = {int(row['self_count'])}"
+                ),
+                strength=round(float(strengths[position]), 4),
+                signal=Signal.SELF_TIME,
+                fault_type=FaultType.CPU,
+                onset=scene.onset,
+                question=OperationChanges(
+                    windows=(scene.after,), baseline=scene.baseline, services=_named(row["service"])
+                ),
+            )
+
+    def _lagging_calls(
+        self, scene: Scene, edges: pd.DataFrame, operations: pd.DataFrame, slow: pd.DataFrame
+    ) -> Iterator[Evidence]:
+        if edges.empty:
+            return
+        lag = duration_shift(edges, "gap", count="count")
+        net = _net_of_caller(edges, lag, _own_decades(operations, slow))
+        strengths = self._strengths(net)
+        for position in np.flatnonzero(strengths >= self.minimum):
+            row = edges.iloc[int(position)]
+            component = component_of(row["callee_service"], row["callee_pod"])
+            if component is None:
+                continue
+            yield Evidence(
+                id=f"trace:{component}:call_gap:{row['caller_service']}",
+                modality=self.modality,
+                component=component,
+                claim=(
+                    f"calls from {row['caller_service']} wait {row['gap_p50'] / 1000:.4g} ms (median; p95 "
+                    f"{row['gap_p95'] / 1000:.4g}) beyond the callee's own time instead of "
+                    f"{row['baseline_gap_p50'] / 1000:.4g} (p95 {row['baseline_gap_p95'] / 1000:.4g}), "
+                    f"n = {int(row['count'])}; other calls of the same caller do not"
+                ),
+                strength=round(float(strengths[position]), 4),
+                signal=Signal.CALL_GAP,
+                fault_type=FaultType.NETWORK_DELAY,
+                onset=scene.onset,
+                question=EdgeChanges(
+                    windows=(scene.after,), baseline=scene.baseline, services=_named(row["callee_service"])
+                ),
+            )
+
+    def _changed_branches(self, scene: Scene, calls: pd.DataFrame) -> Iterator[Evidence]:
+        if calls.empty:
+            return
+        shift = share_shift(calls["count"], calls["parents"], calls["baseline_count"], calls["baseline_parents"])
+        strengths = share_strength(shift, self.half_z)
+        for position in np.flatnonzero(strengths >= self.minimum):
+            row, change = calls.iloc[int(position)], shift.iloc[int(position)]
+            component = component_of(row["service"], row["pod"])
+            if component is None:
+                continue
+            target = row["child_operation"]
+            if isinstance(row["child_service"], str) and row["child_service"] != row["service"]:
+                target = f"{row['child_service']} {target}"
+            yield Evidence(
+                id=f"trace:{component}:branch:{row['operation']}>{target}",
+                modality=self.modality,
+                component=component,
+                claim=(
+                    f"{change['now']:.0%} of {int(row['parents'])} {row['operation']} call {target}, "
+                    f"before {change['before']:.0%} of {int(row['baseline_parents'])}"
+                ),
+                strength=round(float(strengths[position]), 4),
+                signal=Signal.BEHAVIOR,
+                fault_type=FaultType.CODE_EXCEPTION if change["difference"] < 0 else FaultType.CODE_RETURN,
+                onset=scene.onset,
+                question=CallChanges(windows=(scene.after,), baseline=scene.baseline, services=_named(row["service"])),
+            )
+
+    def _failures(self, scene: Scene, operations: pd.DataFrame) -> Iterator[Evidence]:
+        shift = share_shift(
+            operations["errors"], operations["count"], operations["baseline_errors"], operations["baseline_count"]
+        )
+        strengths = np.where(shift["difference"] > 0, share_strength(shift, self.half_z), 0.0)
+        for position in np.flatnonzero(strengths >= self.minimum):
+            row, change = operations.iloc[int(position)], shift.iloc[int(position)]
+            component = component_of(row["service"], row["pod"])
+            if component is None:
+                continue
+            yield Evidence(
+                id=f"trace:{component}:error:{row['operation']}",
+                modality=self.modality,
+                component=component,
+                claim=(
+                    f"{change['now']:.0%} of {int(row['count'])} {row['operation']} fail, "
+                    f"before {change['before']:.0%} of {int(row['baseline_count'])}"
+                ),
+                strength=round(float(strengths[position]), 4),
+                signal=Signal.ERROR,
+                fault_type=FaultType.ERRORS,
+                onset=scene.onset,
+                question=OperationChanges(
+                    windows=(scene.after,), baseline=scene.baseline, services=_named(row["service"])
+                ),
+            )
+
+
+def share_strength(shift: pd.DataFrame, half_z: float) -> np.ndarray:
+    """Return strengths for changed shares: significant and large, both."""
+    return saturate(shift["z"].abs().to_numpy(), half_z) * np.sqrt(shift["difference"].abs().to_numpy())
+
+
+def _own_decades(operations: pd.DataFrame, slow: pd.DataFrame) -> dict[object, float]:
+    """Return pod (or service) -> the largest slow-down of its own work, in decades."""
+    key = operations["pod"].fillna(operations["service"])
+    return {pod: float(value) for pod, value in slow["decades"].groupby(key).max().items()}
+
+
+def _net_of_caller(edges: pd.DataFrame, lag: pd.DataFrame, own: dict[object, float]) -> pd.DataFrame:
+    """Take from every edge the lag that its caller's other edges, or the caller's own work, share.
+
+    A starving caller is late to read every answer: then all its calls lag alike, and none of its
+    callees is to blame.
+    """
+    caller = edges["caller_pod"].fillna(edges["caller_service"])
+    net = lag.copy()
+    decades = lag["decades"].to_numpy()
+    shared = np.array([max(own.get(name, 0.0), 0.0) for name in caller])
+    for _, positions in edges.groupby(caller).indices.items():
+        if len(positions) < 2:
+            continue
+        for position in positions:
+            others = decades[[p for p in positions if p != position]]
+            shared[position] = max(shared[position], float(np.median(others)))
+    remaining = np.maximum(decades - np.maximum(shared, 0.0), 0.0)
+    net["score"] = lag["score"] * np.divide(remaining, decades, out=np.zeros_like(decades), where=decades > 0)
+    net["decades"] = remaining
+    return net
+
+
+def _named(service: object) -> tuple[str, ...]:
+    return (service,) if isinstance(service, str) else ()

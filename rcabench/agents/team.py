@@ -1,0 +1,136 @@
+"""The statistical team: specialists in parallel, one cross-examination, pooling, verdict. Free and offline."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from rcabench.agents.call_graph import likeliest_chain
+from rcabench.agents.cross_examination import cross_examine
+from rcabench.agents.lineup import Lineup, load_lineup
+from rcabench.agents.onset import estimate_onset
+from rcabench.agents.pooling import Suspect, pool
+from rcabench.agents.scene import Scene, survey
+from rcabench.agents.specialists.base import Report, Specialist
+from rcabench.agents.specialists.log import LogSpecialist
+from rcabench.agents.specialists.metric import MetricSpecialist
+from rcabench.agents.specialists.trace import TraceSpecialist
+from rcabench.core.component import Level
+from rcabench.core.incident import Incident
+from rcabench.core.verdict import Candidate, Evidence, Modality, Turn, Verdict
+from rcabench.telemetry.base import Telemetry
+
+_MOST_CANDIDATES = 10
+
+_STATISTICAL: Mapping[Modality, Specialist] = {
+    Modality.METRIC: MetricSpecialist(),
+    Modality.TRACE: TraceSpecialist(),
+    Modality.LOG: LogSpecialist(),
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StatisticalTeam:
+    """A team of statistical specialists; deterministic, without a model.
+
+    The three steps (investigate, cross-examine, judge) are those of every team: a team of language
+    models replaces the specialists and the judge, and keeps evidence, pooling and verdict.
+
+    Attributes:
+        team: name of a definition in `agents/teams/`; the ablations are there too.
+
+    Example:
+        >>> from rcabench.testing import small_incident, small_telemetry
+        >>> verdict = asyncio.run(StatisticalTeam().diagnose(small_incident(), small_telemetry()))
+        >>> verdict.abstained
+        False
+    """
+
+    team: str = "statistical"
+
+    async def diagnose(self, incident: Incident, telemetry: Telemetry) -> Verdict:
+        """Return the team's verdict on one incident.
+
+        Raises:
+            ConfigError: there is no team by that name.
+        """
+        lineup = load_lineup(self.team)
+        onset = incident.hints.onset
+        if onset is None:
+            onset = await asyncio.to_thread(estimate_onset, incident, telemetry)
+        scene = await asyncio.to_thread(survey, incident, telemetry, onset=onset)
+        reports = await asyncio.gather(
+            *(
+                asyncio.to_thread(_STATISTICAL[modality].investigate, scene, telemetry)
+                for modality in lineup.specialists
+            )
+        )
+        return judge(lineup, scene, reports)
+
+
+def judge(lineup: Lineup, scene: Scene, reports: Sequence[Report]) -> Verdict:
+    """Turn the specialists' reports into a verdict; pure."""
+    transcript = [Turn(agent=report.modality, text=report.note) for report in reports]
+    if lineup.cross_examination:
+        evidence = cross_examine(scene, reports)
+        transcript.append(Turn(agent="cross-examination", text=_tally(evidence)))
+    else:
+        evidence = tuple(item for report in reports for item in report.evidence)
+    suspects = pool(evidence, scene, lineup.weights) if lineup.judge == "pooled" else _first_lead(evidence, scene)
+    suspects = suspects[:_MOST_CANDIDATES]
+    guilty = bool(suspects) and suspects[0].suspicion >= lineup.weights.threshold
+    narrative = _narrative(suspects[0]) if guilty else "No component left its normal range far enough to be blamed."
+    transcript.append(Turn(agent="judge", text=narrative))
+    if not guilty:
+        return Verdict(abstained=True, narrative=narrative, evidence=evidence, transcript=tuple(transcript))
+    service = suspects[0].place.service
+    symptom = scene.incident.symptom_component
+    named = symptom.name if symptom is not None and symptom.level is Level.SERVICE else None
+    return Verdict(
+        candidates=tuple(_candidate(suspect, scene) for suspect in suspects),
+        call_chain=likeliest_chain(service, scene.callers, symptom=named) if service else None,
+        narrative=narrative,
+        evidence=evidence,
+        transcript=tuple(transcript),
+    )
+
+
+def _candidate(suspect: Suspect, scene: Scene) -> Candidate:
+    return Candidate(
+        service=suspect.place.service,
+        pod=suspect.place.pod,
+        host=suspect.place.host,
+        fault_type=suspect.fault_types[0] if suspect.fault_types else None,
+        onset=scene.onset,
+        confidence=suspect.suspicion,
+        evidence=tuple(item.id for item in suspect.evidence),
+    )
+
+
+def _first_lead(evidence: Sequence[Evidence], scene: Scene) -> tuple[Suspect, ...]:
+    """Rank by the single strongest piece of evidence per place: no weights, no explaining away."""
+    found: dict[tuple[str | None, str | None], Suspect] = {}
+    for item in sorted(evidence, key=lambda e: (-e.strength, e.id)):
+        place = scene.placement(item.component)
+        key = (place.service, place.host if place.service is None else None)
+        known = found.get(key)
+        if known is None:
+            types = (item.fault_type,) if item.fault_type else ()
+            found[key] = Suspect(place=place, suspicion=item.strength, fault_types=types, evidence=(item,))
+        else:
+            found[key] = replace(known, evidence=(*known.evidence, item))
+    return tuple(found.values())
+
+
+def _tally(evidence: Sequence[Evidence]) -> str:
+    confirmed = sum(bool(item.confirmed_by) for item in evidence)
+    disputed = sum(bool(item.disputed_by) for item in evidence)
+    return f"of {len(evidence)} findings {confirmed} are confirmed by another modality and {disputed} disputed"
+
+
+def _narrative(suspect: Suspect) -> str:
+    name = suspect.place.service or suspect.place.host or suspect.place.pod
+    what = f" ({suspect.fault_types[0]})" if suspect.fault_types else ""
+    claims = "; ".join(f"[{item.modality}] {item.claim}" for item in suspect.evidence[:3])
+    return f"{name}{what} is suspected with {suspect.suspicion:.2f}: {claims}"
