@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import Field, fields, is_dataclass
 from datetime import datetime
 from enum import StrEnum
 from functools import cache
@@ -21,8 +21,8 @@ _QUESTIONS_BY_NAME: Mapping[str, type[Question]] = {kind.__name__: kind for kind
 def to_plain(value: object) -> Any:
     """Return `value` as dicts, lists, strings and numbers that `json.dumps` takes.
 
-    Fields that hold None or an empty tuple are left out; a question carries its name under
-    `question`, because a field of type Question may hold any of them.
+    A field whose default is None or an empty tuple is left out where it holds just that. A question
+    carries its name under `question`, because a field of type Question may hold any of them.
 
     Raises:
         TypeError: something in it belongs to no vocabulary type.
@@ -38,10 +38,17 @@ def to_plain(value: object) -> Any:
     if isinstance(value, Mapping):
         return {str(key): to_plain(item) for key, item in value.items()}
     if is_dataclass(value) and not isinstance(value, type):
-        plain = {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
-        plain = {key: item for key, item in plain.items() if item is not None and item != []}
+        plain = {
+            field.name: to_plain(found)
+            for field in fields(value)
+            if not _goes_without(field, found := getattr(value, field.name))
+        }
         return {"question": type(value).__name__, **plain} if isinstance(value, Question) else plain
     raise TypeError(f"{type(value).__name__} is not part of the vocabulary: {value!r}")
+
+
+def _goes_without(field: Field[Any], value: object) -> bool:
+    return (value is None or value == ()) and field.default == value
 
 
 def from_plain(kind: type[_T], plain: Any) -> _T:
