@@ -14,21 +14,7 @@ from rcabench.core.content import content_folder
 from rcabench.core.digest import digest_plain
 from rcabench.core.errors import ConfigError, PluginError, RcabenchError
 from rcabench.plugins import Registry, Spec, did_you_mean
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Budget:
-    """What one diagnosis may ask of the telemetry; None is no limit.
-
-    Attributes:
-        queries: questions.
-        rows: rows returned, over all questions.
-        seconds: time that the telemetry takes to answer.
-    """
-
-    queries: int | None = None
-    rows: int | None = None
-    seconds: float | None = None
+from rcabench.telemetry.replay import Budget
 
 
 NO_LIMIT = Budget()

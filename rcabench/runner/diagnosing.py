@@ -47,9 +47,7 @@ def diagnose(task: Task) -> Entry:
         DataError: the recording cannot be opened; that is no fault of the diagnoser's.
     """
     with ParquetTelemetry(folder=task.recording) as backend:
-        replay = Replay.of(
-            task.incident, backend, queries=task.budget.queries, rows=task.budget.rows, seconds=task.budget.seconds
-        )
+        replay = Replay.of(task.incident, backend, budget=task.budget)
         began = time.perf_counter()
         outcome = _outcome(task, replay)
         seconds = time.perf_counter() - began
@@ -67,7 +65,7 @@ def diagnose(task: Task) -> Entry:
             usage=_usage(outcome.usage, replay.ledger, seconds),
             finished_at=datetime.now(UTC),
         ),
-        ledger=tuple(replay.ledger),
+        ledger=replay.ledger,
         transcript=outcome.transcript,
     )
 

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rcabench.agents.base import Diagnoser, Example, Learner, Method
-from rcabench.config import NO_LIMIT, Budget
+from rcabench.config import NO_LIMIT
 from rcabench.core.digest import digest_plain
 from rcabench.core.incident import Incident
 from rcabench.core.time import to_micros
 from rcabench.plugins import Spec
 from rcabench.record import Key
+from rcabench.telemetry.replay import Budget
 
 Contestant = Spec | Diagnoser | Learner | Method
 """Whatever can be measured: a plug-in by its spec, an object, or a plain coroutine function."""
