@@ -1,0 +1,81 @@
+"""Every installed scorer is bracketed: the oracle gets the best value, silence the worst, names never change."""
+
+from __future__ import annotations
+
+import pytest
+
+from rcabench.core.component import CallChain
+from rcabench.core.incident import Incident
+from rcabench.core.time import parse_utc
+from rcabench.core.truth import RootCause, Truth
+from rcabench.core.verdict import Candidate, Verdict
+from rcabench.plugins import Registry, Spec
+from rcabench.reporting.metric import ORDER, is_share, lower_is_better
+from rcabench.scoring.base import Scorer
+from rcabench.testing import healthy_incident, small_incident
+
+CAUSE = {
+    "host": "h1",
+    "service": "cart",
+    "pod": "cart-0",
+    "fault_type": "cpu",
+    "onset": parse_utc("2026-01-05T10:05:00Z"),
+}
+CHAIN = CallChain(services=("cart", "web"))
+TRUTH = Truth(root_causes=(RootCause(**CAUSE),), call_chain=CHAIN, topology=(("web", "cart"),))  # type: ignore[arg-type]  # mixed values
+ORACLE = Verdict(candidates=(Candidate(**CAUSE),), call_chain=CHAIN)  # type: ignore[arg-type]  # mixed values
+SILENCE = Verdict(abstained=True)
+NAMES = Registry.of("scorers").names()
+
+
+def _scorer(name: str) -> Scorer:
+    scorer = Registry.of("scorers").build(Spec(name=name))
+    assert isinstance(scorer, Scorer)
+    return scorer
+
+
+def _values(name: str, incident: Incident, truth: Truth, verdict: Verdict | None) -> dict[str, float | None]:
+    return {score.name: score.value for score in _scorer(name).score(incident, truth, verdict)}
+
+
+def _best(name: str) -> float:
+    return 0.0 if lower_is_better(name) else 1.0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_oracle_gets_the_best_value_of_every_score_that_applies(name: str) -> None:
+    for incident, truth, verdict in ((small_incident(), TRUTH, ORACLE), (healthy_incident(), Truth(), SILENCE)):
+        values = {n: v for n, v in _values(name, incident, truth, verdict).items() if v is not None}
+
+        assert values == {n: _best(n) for n in values}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("verdict", [None, SILENCE], ids=["failed", "abstained"])
+def test_silence_gets_nothing_on_a_faulty_case(name: str, verdict: Verdict | None) -> None:
+    values = _values(name, small_incident(), TRUTH, verdict)
+    shares = {n: v for n, v in values.items() if is_share(n) and v is not None and n != "faulty.abstained"}
+
+    assert set(shares.values()) <= {0.0}
+    assert {n for n, v in values.items() if v is None} <= {
+        "chain.hops",
+        "onset.abs_error_s",
+        "fault.AC@1|service",
+        "healthy.correct",
+        "healthy.false_alarm",
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_names_are_the_same_for_every_case(name: str) -> None:
+    cases = [(small_incident(), TRUTH), (healthy_incident(), Truth()), (small_incident(asked=()), TRUTH)]
+    names = [tuple(_values(name, i, t, v)) for i, t in cases for v in (None, SILENCE, ORACLE)]
+
+    assert len(set(names)) == 1
+
+
+def test_every_built_in_score_has_its_place_in_tables() -> None:
+    built_in = {"localization", "call_chain", "fault", "onset", "false_alarm"}
+    names = [n for name in sorted(built_in) for n in _values(name, small_incident(), TRUTH, ORACLE)]
+
+    assert sorted(names) == sorted(ORDER)
