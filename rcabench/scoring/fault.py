@@ -32,6 +32,7 @@ class FaultTypeMatch:
 
     Example:
         >>> from rcabench.core.truth import RootCause
+        >>> from rcabench.core.verdict import Candidate
         >>> from rcabench.testing import small_incident
         >>> truth = Truth(root_causes=(RootCause(service="cart", fault_type="cpu_contention"),))
         >>> verdict = Verdict(candidates=(Candidate(service="cart", fault_type="cpu"),))

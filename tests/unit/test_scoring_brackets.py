@@ -14,16 +14,12 @@ from rcabench.reporting.metric import ORDER, is_share, lower_is_better
 from rcabench.scoring.base import Scorer
 from rcabench.testing import healthy_incident, small_incident
 
-CAUSE = {
-    "host": "h1",
-    "service": "cart",
-    "pod": "cart-0",
-    "fault_type": "cpu",
-    "onset": parse_utc("2026-01-05T10:05:00Z"),
-}
+ONSET = parse_utc("2026-01-05T10:05:00Z")
+CAUSE = RootCause(host="h1", service="cart", pod="cart-0", fault_type="cpu", onset=ONSET)
+ANSWER = Candidate(host="h1", service="cart", pod="cart-0", fault_type="cpu", onset=ONSET)
 CHAIN = CallChain(services=("cart", "web"))
-TRUTH = Truth(root_causes=(RootCause(**CAUSE),), call_chain=CHAIN, topology=(("web", "cart"),))  # type: ignore[arg-type]  # mixed values
-ORACLE = Verdict(candidates=(Candidate(**CAUSE),), call_chain=CHAIN)  # type: ignore[arg-type]  # mixed values
+TRUTH = Truth(root_causes=(CAUSE,), call_chain=CHAIN, topology=(("web", "cart"),))
+ORACLE = Verdict(candidates=(ANSWER,), call_chain=CHAIN)
 SILENCE = Verdict(abstained=True)
 NAMES = Registry.of("scorers").names()
 

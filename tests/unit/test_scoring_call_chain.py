@@ -48,11 +48,11 @@ def test_a_detour_costs_precision_and_exactness_but_no_recall() -> None:
 def test_edges_have_a_direction() -> None:
     values = _values(TRUTH, _told("web", "cart", "database"))
 
-    assert (values["edge_f1"], values["lcs"]) == (0.0, pytest.approx(1 / 3))
+    assert (values["edge_f1"], values["lcs"]) == (0.0, 1 / 3)
 
 
 def test_an_edge_told_twice_counts_once() -> None:
-    assert edge_scores(("a", "b", "a", "b", "a", "b"), ("a", "b")) == (0.5, 1.0, pytest.approx(2 / 3))
+    assert edge_scores(("a", "b", "a", "b", "a", "b"), ("a", "b")) == (0.5, 1.0, 2 / 3)
 
 
 @pytest.mark.parametrize(
