@@ -16,7 +16,6 @@ from rcabench.core.errors import ConfigError, PluginError, RcabenchError
 from rcabench.plugins import Registry, Spec, did_you_mean
 from rcabench.telemetry.replay import Budget
 
-
 NO_LIMIT = Budget()
 
 

@@ -6,11 +6,16 @@ import fcntl
 import os
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from rcabench.core.incident import Aspect, Incident
+from rcabench.core.time import TimeWindow
+from rcabench.core.truth import RootCause, Truth
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"
@@ -26,14 +31,13 @@ def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch, data_root: Path) -> Iterator[None]:
+def clean_environment(monkeypatch: pytest.MonkeyPatch, data_root: Path) -> None:
     """No test reads the user's datasets, zone, width of terminal or credentials."""
     for name in [name for name in os.environ if name.startswith(("RCABENCH_", "OPENAI_", "ANTHROPIC_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("RCABENCH_DATA", str(data_root))
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.setenv("NO_COLOR", "1")
-    yield
 
 
 @pytest.fixture(scope="session")
@@ -59,3 +63,61 @@ def shared_archive() -> Callable[[str], Path]:
         return target
 
     return unpacked
+
+
+TINY_SERVICES = ("auth", "cart", "search", "web")
+TINY_START = datetime(2026, 1, 5, tzinfo=UTC)
+
+
+@pytest.fixture(scope="session")
+def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a dataset of 7 cases, made by hand: one processor per service, and one of them is busy in each case.
+
+    One case is healthy; the windows of the last two overlap.
+    """
+    return write_tiny_dataset(tmp_path_factory.mktemp("tiny") / "tiny")
+
+
+def write_tiny_dataset(folder: Path, *, name: str = "tiny") -> Path:
+    """Write the tiny dataset into `folder`, which must not exist."""
+    import pyarrow as pa
+
+    from rcabench.datasets.writer import DatasetWriter
+    from rcabench.telemetry.base import COLUMNS
+
+    starts = [TINY_START + timedelta(minutes=20 * number) for number in range(6)]
+    starts.append(starts[-1] + timedelta(minutes=5))
+    culprits = ["cart", "auth", None, "web", "cart", "search", "search"]
+    onsets = [start + timedelta(minutes=6) for start in starts[:-1]]
+    rows = []
+    for minute in range(140):
+        time = TINY_START + timedelta(minutes=minute)
+        for place, service in enumerate(TINY_SERVICES):
+            busy = any(
+                culprit == service and onset <= time < onset + timedelta(minutes=4)
+                for culprit, onset in zip(culprits, onsets, strict=False)
+            )
+            value = 0.1 + 0.01 * ((minute * 7 + place * 3) % 5) + (0.7 if busy else 0.0)
+            rows.append({"time": time, "metric": "cpu", "value": value, "service": service, "pod": f"{service}-0"})
+    types = COLUMNS["metrics"]
+    with DatasetWriter.create(folder, name=name, card=name, importer={"name": "by hand", "options": {}}) as writer:
+        with writer.recording("day") as recording:
+            columns = {
+                "time": pa.array([row["time"] for row in rows], pa.timestamp("us", "UTC")),
+                "value": pa.array([row["value"] for row in rows], pa.float64()),
+                **{key: pa.array([row[key] for row in rows], pa.string()) for key in ("metric", "service", "pod")},
+            }
+            assert set(columns) < set(types)
+            recording.add("metrics", [pa.table(columns)])
+        for start, culprit, onset in zip(starts, culprits, [*onsets, onsets[-1]], strict=True):
+            incident = Incident(
+                id="replaced by the writer",
+                dataset=name,
+                symptom="a processor may be busy",
+                window=TimeWindow(start=start, end=start + timedelta(minutes=10)),
+                asked=(Aspect.SERVICE, Aspect.POD, Aspect.ONSET),
+            )
+            cause = RootCause(service=culprit, pod=f"{culprit}-0", fault_type="cpu", onset=onset)
+            writer.case(incident=incident, truth=Truth(root_causes=(cause,) if culprit else ()), recording="day")
+        writer.finish()
+    return folder

@@ -16,7 +16,7 @@ from types import FrameType
 from rcabench.agents.base import Diagnoser, Learner
 from rcabench.core.codec import from_plain, to_plain
 from rcabench.core.diagnosis import Diagnosis, Failure, FailureKind, LedgerEntry
-from rcabench.core.errors import BudgetExceeded, DiagnosisFailed
+from rcabench.core.errors import BudgetExceeded, DataError, DiagnosisFailed
 from rcabench.core.usage import Usage
 from rcabench.core.verdict import Turn, Verdict
 from rcabench.plugins import Registry, Spec
@@ -44,7 +44,7 @@ def diagnose(task: Task) -> Entry:
     """Let one diagnoser answer one incident; never raises for what the diagnoser does.
 
     Raises:
-        DataError: the recording cannot be opened; that is no fault of the diagnoser's.
+        DataError: the recording cannot be read; that is no fault of the diagnoser's.
     """
     with ParquetTelemetry(folder=task.recording) as backend:
         replay = Replay.of(task.incident, backend, budget=task.budget)
@@ -80,6 +80,9 @@ def _outcome(task: Task, telemetry: Telemetry) -> _Outcome:
         return _Outcome(failure=failure, usage=error.usage, transcript=error.transcript)
     except BudgetExceeded as error:
         return _Outcome(failure=Failure(kind=FailureKind.BUDGET, message=str(error)))
+    except DataError as error:
+        # A damaged recording is nobody's miss; nor may it pass unseen.
+        raise DataError(task.recording, error.problem, row=error.row, remedy=error.remedy) from error
     except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001 here a failure becomes data
         limit = task.timeout_seconds
         if isinstance(error, TimeoutError) and limit is not None and time.perf_counter() - began >= limit:
