@@ -1,0 +1,228 @@
+"""Pooling, cross-examination and the call graph: pure functions from evidence to suspects."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rcabench.agents.call_graph import descendants, likeliest_chain
+from rcabench.agents.cross_examination import cross_examine
+from rcabench.agents.lineup import lineup_names, load_lineup
+from rcabench.agents.pooling import Weights, pool
+from rcabench.agents.scene import Placement, Scene, stretches
+from rcabench.agents.specialists.base import Report
+from rcabench.agents.specialists.metric_kinds import kind_of
+from rcabench.agents.team import judge
+from rcabench.core.component import ComponentRef, Level
+from rcabench.core.errors import ConfigError
+from rcabench.core.incident import Aspect, Incident
+from rcabench.core.time import TimeWindow, parse_utc
+from rcabench.core.verdict import Evidence, Modality, Signal
+
+WINDOW = TimeWindow.of("2026-01-01T00:00:00Z", "2026-01-01T00:10:00Z")
+INCIDENT = Incident(id="i", dataset="d", symptom="slow", window=WINDOW, asked=(Aspect.SERVICE,))
+SCENE = Scene(
+    incident=INCIDENT,
+    onset=None,
+    after=WINDOW,
+    baseline=(),
+    pods={f"{name}-0": Placement(service=name, pod=f"{name}-0", host=f"node-{name}") for name in ("web", "cart", "db")},
+    callers={"cart": {"web": 10}, "db": {"cart": 9, "web": 1}},
+)
+
+
+def evidence(
+    service: str,
+    strength: float,
+    signal: Signal = Signal.BEHAVIOR,
+    modality: Modality = Modality.TRACE,
+    fault_type: str | None = None,
+    tag: str = "",
+) -> Evidence:
+    return Evidence(
+        id=f"{modality}:{service}:{signal}{tag}",
+        modality=modality,
+        component=ComponentRef(level=Level.POD, name=f"{service}-0"),
+        claim="it changed",
+        strength=strength,
+        signal=signal,
+        fault_type=fault_type,
+    )
+
+
+def ranking(*items: Evidence, weights: Weights | None = None) -> list[str | None]:
+    return [suspect.place.service for suspect in pool(items, SCENE, weights or Weights(other=0.9))]
+
+
+def test_the_callee_is_blamed_when_caller_and_callee_misbehave_alike() -> None:
+    assert ranking(evidence("web", 0.9), evidence("cart", 0.85)) == ["cart", "web"]
+
+
+def test_a_weak_callee_does_not_explain_a_strong_caller_away() -> None:
+    assert ranking(evidence("web", 0.95), evidence("cart", 0.2)) == ["web", "cart"]
+
+
+def test_slow_work_of_its_own_is_not_explained_by_a_callee() -> None:
+    strong = evidence("web", 0.9, Signal.SELF_TIME)
+
+    assert ranking(strong, evidence("cart", 0.85)) == ["web", "cart"]
+
+
+def test_two_modalities_weigh_more_than_one() -> None:
+    both = (evidence("cart", 0.6, Signal.RESOURCE, Modality.METRIC), evidence("cart", 0.6, Signal.SELF_TIME))
+
+    assert ranking(*both, evidence("db", 0.7, Signal.SELF_TIME))[0] == "cart"
+
+
+def test_many_pieces_of_one_kind_weigh_as_one() -> None:
+    chatty = [evidence("cart", 0.5, Signal.SELF_TIME, tag=str(n)) for n in range(20)]
+
+    assert ranking(*chatty, evidence("db", 0.6, Signal.SELF_TIME))[0] == "db"
+
+
+def test_disputed_evidence_falls_behind_undisputed_evidence() -> None:
+    reports = (
+        Report(modality=Modality.METRIC, evidence=(evidence("cart", 0.9, Signal.LATENCY, Modality.METRIC),)),
+        Report(
+            modality=Modality.TRACE,
+            evidence=(evidence("db", 0.6, Signal.LATENCY),),
+            watched=frozenset({"cart", "db"}),
+        ),
+    )
+    examined = cross_examine(SCENE, reports)
+
+    assert next(e for e in examined if "cart" in e.id).disputed_by == ("trace:silent",)
+    assert ranking(*examined)[0] == "db"
+
+
+def test_silence_about_a_service_that_nobody_watches_disputes_nothing() -> None:
+    reports = (
+        Report(modality=Modality.METRIC, evidence=(evidence("cart", 0.9, Signal.LATENCY, Modality.METRIC),)),
+        Report(modality=Modality.TRACE, watched=frozenset({"db"})),
+    )
+
+    assert cross_examine(SCENE, reports)[0].disputed_by == ()
+
+
+def test_a_modality_confirms_another_with_evidence_about_the_same_service() -> None:
+    reports = (
+        Report(modality=Modality.METRIC, evidence=(evidence("cart", 0.5, Signal.RESOURCE, Modality.METRIC),)),
+        Report(modality=Modality.TRACE, evidence=(evidence("cart", 0.5, Signal.SELF_TIME),)),
+    )
+
+    assert all(item.confirmed_by for item in cross_examine(SCENE, reports))
+
+
+@given(st.permutations(range(6)))
+def test_the_order_of_evidence_does_not_matter(order: list[int]) -> None:
+    pairs = itertools.product(("web", "cart", "db"), (Signal.SELF_TIME, Signal.BEHAVIOR))
+    items = [evidence(name, 0.1 * index + 0.3, signal) for index, (name, signal) in enumerate(pairs)]
+
+    assert pool([items[i] for i in order], SCENE, Weights()) == pool(items, SCENE, Weights())
+
+
+@given(st.lists(st.floats(0.0, 1.0), min_size=1, max_size=8))
+def test_suspicion_stays_between_zero_and_one(strengths: list[float]) -> None:
+    items = [evidence("cart", s, signal) for s, signal in zip(strengths, itertools.cycle(Signal), strict=False)]
+
+    assert all(0.0 <= suspect.suspicion <= 1.0 for suspect in pool(items, SCENE, Weights(other=1.0)))
+
+
+def test_the_fault_type_with_the_most_weight_is_named_first() -> None:
+    items = (
+        evidence("cart", 0.6, Signal.CALL_GAP, fault_type="network_delay"),
+        evidence("cart", 0.5, Signal.SELF_TIME, fault_type="cpu"),
+        evidence("cart", 0.5, Signal.RESOURCE, Modality.METRIC, fault_type="cpu"),
+    )
+
+    assert pool(items, SCENE, Weights(other=0.9))[0].fault_types == ("cpu", "network_delay")
+
+
+def test_without_strong_evidence_the_team_abstains_and_says_why() -> None:
+    verdict = judge(load_lineup("statistical"), SCENE, (Report(modality=Modality.TRACE),))
+
+    assert verdict.abstained
+    assert verdict.candidates == ()
+    assert verdict.narrative
+
+
+def test_the_verdict_names_host_pod_service_and_chain_and_cites_evidence_that_exists() -> None:
+    found = evidence("db", 0.9, Signal.SELF_TIME, fault_type="cpu")
+    verdict = judge(load_lineup("statistical"), SCENE, (Report(modality=Modality.TRACE, evidence=(found,)),))
+    first = verdict.candidates[0]
+
+    assert (first.service, first.pod, first.host, first.fault_type) == ("db", "db-0", "node-db", "cpu")
+    assert verdict.call_chain is not None
+    assert verdict.call_chain.services == ("db", "cart", "web")
+    assert set(first.evidence) <= {item.id for item in verdict.evidence}
+
+
+def test_the_single_agent_believes_the_strongest_finding() -> None:
+    loud = evidence("web", 0.9)
+    reports = (Report(modality=Modality.TRACE, evidence=(loud, evidence("cart", 0.85))),)
+
+    assert judge(load_lineup("single"), SCENE, reports).candidates[0].service == "web"
+    assert judge(load_lineup("statistical"), SCENE, reports).candidates[0].service == "cart"
+
+
+def test_every_team_that_ships_can_be_loaded() -> None:
+    assert {"statistical", "single", "only-log", "without-trace"} <= set(lineup_names())
+    assert all(load_lineup(name).specialists for name in lineup_names())
+
+
+def test_an_unknown_team_is_answered_with_the_nearest_name() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'statistical'"):
+        load_lineup("statistica")
+
+
+def test_descendants_survive_a_cycle() -> None:
+    ring = {"a": frozenset({"b"}), "b": frozenset({"a"})}
+
+    assert descendants("a", ring) == frozenset({"b"})
+
+
+def test_the_chain_follows_the_callers_that_call_most() -> None:
+    callers = {"db": {"cart": 90, "ads": 10}, "cart": {"web": 1}, "ads": {"web": 1}}
+
+    assert likeliest_chain("db", callers).services == ("db", "cart", "web")
+
+
+def test_the_chain_ends_at_the_symptom_where_that_is_known() -> None:
+    callers = {"db": {"cart": 90, "ads": 10}, "ads": {"web": 1}, "cart": {"web": 1}}
+
+    assert likeliest_chain("db", callers, symptom="ads").services == ("db", "ads")
+
+
+def test_a_service_without_callers_is_a_chain_of_its_own() -> None:
+    assert likeliest_chain("web", {}).services == ("web",)
+
+
+def test_the_baseline_never_overlaps_the_stretch_after_the_onset() -> None:
+    onset = parse_utc("2026-01-01T00:04:00Z")
+    overlapping = TimeWindow.of("2026-01-01T00:02:00Z", "2026-01-01T00:06:00Z")
+    incident = Incident(
+        id="i", dataset="d", symptom="s", window=WINDOW, asked=(Aspect.SERVICE,), reference=(overlapping,)
+    )
+    after, baseline = stretches(incident, onset)
+
+    assert after.start == onset
+    assert all(window.intersection(after) is None for window in baseline)
+
+
+@pytest.mark.parametrize(
+    ("metric", "kind"),
+    [
+        ("container_cpu_usage_seconds", "cpu"),
+        ("process_resident_memory_bytes", "memory"),
+        ("http_request_duration_p95", "latency"),
+        ("availability", "availability"),
+        ("something unheard of", None),
+    ],
+)
+def test_metric_names_tell_what_is_measured(metric: str, kind: str | None) -> None:
+    found = kind_of(metric)
+
+    assert (found.name if found else None) == kind

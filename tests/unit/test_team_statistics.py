@@ -1,0 +1,112 @@
+"""The specialists' statistics: shifts of quantiles and levels, changes of shares."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rcabench.agents.specialists.share import share_shift
+from rcabench.agents.specialists.shift import duration_shift, level_shift, saturate
+
+
+def _durations(**changes: float) -> pd.DataFrame:
+    quiet = {"p25": 900.0, "p50": 1000.0, "p75": 1100.0, "p95": 1500.0}
+    row = {f"self_{q}": value for q, value in quiet.items()} | {f"baseline_self_{q}": v for q, v in quiet.items()}
+    return pd.DataFrame([row | {"self_count": 100.0, "baseline_self_count": 500.0} | changes])
+
+
+def _levels(rows: int = 1, **changes: float) -> pd.DataFrame:
+    row: dict[str, object] = {"metric": "cpu", "count": 4, "maximum": 10.0, "minimum": 9.0, "baseline_count": 60}
+    row |= {"baseline_median": 9.5, "baseline_q25": 9.2, "baseline_q75": 9.8}
+    row |= {"baseline_minimum": 8.5, "baseline_maximum": 10.5}
+    return pd.DataFrame([row] * (rows - 1) + [row | changes])
+
+
+def _series(value: float) -> pd.Series[float]:
+    return pd.Series([value], dtype="float64")
+
+
+def test_an_unchanged_duration_scores_nothing() -> None:
+    assert duration_shift(_durations(), "self", count="self_count")["score"].iloc[0] == pytest.approx(0.0)
+
+
+def test_a_tenfold_duration_is_one_decade_and_many_deviations() -> None:
+    shift = duration_shift(_durations(self_p50=10_000.0, self_p95=15_000.0), "self", count="self_count")
+
+    assert shift["decades"].iloc[0] == pytest.approx(1.0, abs=0.01)
+    assert shift["score"].iloc[0] > 5.0
+
+
+def test_a_slow_tail_is_seen_although_the_median_stays() -> None:
+    assert duration_shift(_durations(self_p95=60_000.0), "self", count="self_count")["score"].iloc[0] > 5.0
+
+
+def test_few_observations_damp_the_score() -> None:
+    slow = {"self_p50": 10_000.0, "self_p95": 15_000.0}
+    many = duration_shift(_durations(**slow), "self", count="self_count")["score"].iloc[0]
+    few = duration_shift(_durations(**slow, self_count=1.0), "self", count="self_count")["score"].iloc[0]
+
+    assert 0 < few < 0.5 * many
+
+
+def test_an_operation_without_a_baseline_scores_nothing_rather_than_infinity() -> None:
+    unknown = {f"baseline_self_{q}": np.nan for q in ("p25", "p50", "p75", "p95")}
+    shift = duration_shift(_durations(**unknown, baseline_self_count=0.0), "self", count="self_count")
+
+    assert shift["score"].iloc[0] == 0.0
+    assert shift["factor"].iloc[0] == 1.0
+
+
+def test_a_metric_that_leaves_its_range_scores_in_the_direction_it_left() -> None:
+    shift = level_shift(_levels(maximum=40.0))
+
+    assert shift["up"].iloc[0] > 10.0
+    assert shift["down"].iloc[0] < 2.0
+
+
+def test_a_quiet_component_borrows_the_noise_of_its_peers() -> None:
+    flat = {"baseline_q25": 0.0, "baseline_q75": 0.0, "baseline_median": 0.0, "maximum": 0.5}
+    flat |= {"baseline_minimum": 0.0, "baseline_maximum": 0.0}
+    alone = level_shift(_levels(rows=1, **flat))["up"].iloc[-1]
+    among_peers = level_shift(_levels(rows=4, **flat))["up"].iloc[-1]
+
+    assert among_peers < 3.0 < alone
+
+
+def test_a_metric_with_hardly_any_baseline_scores_less() -> None:
+    seen = level_shift(_levels(maximum=40.0))["up"].iloc[0]
+    hardly = level_shift(_levels(maximum=40.0, baseline_count=2))["up"].iloc[0]
+    never = level_shift(_levels(maximum=40.0, baseline_count=0))["up"].iloc[0]
+
+    assert 0.0 == never < hardly < seen
+
+
+def test_a_vanished_statement_has_a_large_negative_z() -> None:
+    shift = share_shift(_series(0), _series(40), _series(400), _series(400)).iloc[0]
+
+    assert shift["z"] < -10
+    assert shift["difference"] == pytest.approx(-1.0)
+
+
+def test_a_share_of_nothing_is_no_news() -> None:
+    assert share_shift(_series(0), _series(0), _series(5), _series(5)).abs().sum(axis=1).iloc[0] == 0.0
+
+
+@given(k1=st.integers(0, 50), extra1=st.integers(0, 50), k0=st.integers(0, 50), extra0=st.integers(0, 50))
+def test_swapping_the_stretches_flips_the_sign_of_z(k1: int, extra1: int, k0: int, extra0: int) -> None:
+    n1, n0 = k1 + extra1, k0 + extra0
+    there = share_shift(_series(k1), _series(n1), _series(k0), _series(n0))["z"].iloc[0]
+    back = share_shift(_series(k0), _series(n0), _series(k1), _series(n1))["z"].iloc[0]
+
+    assert there == pytest.approx(-back)
+    assert np.isfinite(there)
+
+
+@given(st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=1), st.floats(0.1, 100.0))
+def test_strengths_lie_between_zero_and_one_whatever_the_score(scores: list[float], half: float) -> None:
+    strengths = saturate(np.array(scores, dtype=np.float64), half)
+
+    assert ((strengths >= 0.0) & (strengths <= 1.0)).all()
