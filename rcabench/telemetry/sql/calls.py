@@ -15,7 +15,7 @@ _BRANCH = (*_PARENT, "child_service", "child_operation")
 
 _EDGE_FIGURES = {
     "count": "count(*) {side}",
-    "errors": f"count_if({FAILED}) {{side}}",
+    "errors": f"count(CASE WHEN {FAILED} THEN 1 END) {{side}}",
     "gap": "quantile_cont(gap_us, [0.25, 0.5, 0.75, 0.95]) {side}",
     "duration": "quantile_cont(duration_us, [0.5]) {side}",
 }

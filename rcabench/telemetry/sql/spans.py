@@ -16,7 +16,7 @@ _KEYS = ("service", "pod", "host", "operation")
 
 _FIGURES = {
     "count": "count(*) {side}",
-    "errors": f"count_if({FAILED}) {{side}}",
+    "errors": f"count(CASE WHEN {FAILED} THEN 1 END) {{side}}",
     "duration": "quantile_cont(duration_us, [0.5, 0.95]) {side}",
     "self_count": "count(self_us) {side}",
     "self": "quantile_cont(self_us, [0.25, 0.5, 0.75, 0.95]) {side}",
