@@ -34,7 +34,8 @@ class Plan:
         budget: per diagnosis.
         timeout_seconds: wall time per diagnosis; None for no limit.
         jobs: worker processes; no result depends on it.
-        limit: take the first so many cases of each dataset; None for all.
+        cases: ids of the cases to take; empty for all.
+        limit: take the first so many of them from each dataset; None for all.
     """
 
     name: str
@@ -47,12 +48,14 @@ class Plan:
     budget: Budget = NO_LIMIT
     timeout_seconds: float | None = 600.0
     jobs: int = 1
+    cases: tuple[str, ...] = ()
     limit: int | None = None
 
     def to_plain(self) -> dict[str, Any]:
         """Return what the record keeps of it."""
         plain = asdict(self)
-        plain["diagnosers"] = [{"label": spec.label, **spec.to_plain()} for spec in self.diagnosers]
+        plain["diagnosers"] = [spec.to_entry() for spec in self.diagnosers]
+        plain["datasets"], plain["cases"] = list(self.datasets), list(self.cases)
         plain["scorers"] = [spec.to_plain() for spec in self.scorers]
         return plain
 
@@ -83,12 +86,13 @@ def load_plan(source: str | Path, overrides: Mapping[str, Any] | None = None) ->
     return plan_from({"name": file.stem, **plain, **(overrides or {})}, source=str(file))
 
 
-def plan_from(plain: Mapping[str, Any], *, source: str) -> Plan:
+def plan_from(plain: Mapping[str, Any], *, source: str, objects: Sequence[Spec] = ()) -> Plan:
     """Validate the content of an experiment file.
 
     Args:
         plain: as read from YAML.
         source: what error messages call it.
+        objects: what stands for diagnosers that are no plug-ins, such as functions.
 
     Raises:
         ConfigError: with every fault.
@@ -97,16 +101,18 @@ def plan_from(plain: Mapping[str, Any], *, source: str) -> Plan:
         *_shape_faults(plain),
         *_plugin_faults(plain.get("diagnosers"), "diagnosers"),
         *_plugin_faults(plain.get("scorers"), "scorers"),
-        *_repeated_labels(plain.get("diagnosers")),
-        *_dataset_faults(plain.get("datasets")),
+        *_repeated_labels(plain.get("diagnosers"), objects),
+        *_dataset_faults(plain.get("datasets"), plain.get("cases")),
     ]
+    if not plain.get("diagnosers") and not objects:
+        faults.append("diagnosers: name at least one")
     if faults:
         raise ConfigError(source, faults)
     model = _Experiment.model_validate(plain)
     return Plan(
         name=model.name,
         datasets=tuple(model.datasets),
-        diagnosers=tuple(entry.spec() for entry in model.diagnosers),
+        diagnosers=(*(entry.spec() for entry in model.diagnosers), *objects),
         scorers=tuple(entry.spec() for entry in model.scorers) or all_scorers(),
         onset_given=model.onset == "given",
         attempts=model.attempts,
@@ -114,6 +120,7 @@ def plan_from(plain: Mapping[str, Any], *, source: str) -> Plan:
         budget=Budget(queries=model.budget.queries, rows=model.budget.rows, seconds=model.budget.seconds),
         timeout_seconds=model.timeout_seconds,
         jobs=model.jobs,
+        cases=tuple(sorted(set(model.cases))),
         limit=model.limit,
     )
 
@@ -164,7 +171,7 @@ _Entry = Annotated[_PluginEntry, BeforeValidator(_as_entry)]
 class _Experiment(_Section):
     name: Annotated[str, Field(min_length=1, pattern=r"^[\w.-]+$")]
     datasets: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
-    diagnosers: Annotated[list[_Entry], Field(min_length=1)]
+    diagnosers: list[_Entry] = []
     scorers: list[_Entry] = []
     onset: Literal["given", "hidden"] = "given"
     attempts: Annotated[int, Field(ge=1)] = 1
@@ -172,6 +179,7 @@ class _Experiment(_Section):
     budget: _BudgetSection = _BudgetSection()
     timeout_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = 600.0
     jobs: Annotated[int, Field(ge=1)] = 1
+    cases: list[str] = []
     limit: Annotated[int, Field(ge=1)] | None = None
 
 
@@ -225,18 +233,19 @@ def _build_faults(spec: Spec, kind: str) -> tuple[str, ...]:
     return found
 
 
-def _repeated_labels(written: object) -> Iterator[str]:
-    seen: dict[str, str] = {}
+def _repeated_labels(written: object, objects: Sequence[Spec]) -> Iterator[str]:
+    seen = {spec.label: "an object" for spec in objects}
     for path, spec in _well_formed_entries(written, "diagnosers"):
         if spec.label in seen:
             yield f"{path}: label {spec.label!r} is taken by {seen[spec.label]}; give one of them another label"
         seen.setdefault(spec.label, path)
 
 
-def _dataset_faults(written: object) -> Iterator[str]:
+def _dataset_faults(written: object, cases: object) -> Iterator[str]:
     from rcabench.datasets.catalog import find_dataset
 
     seen: dict[str, str] = {}
+    ids: set[str] = set()
     for position, name in enumerate(written if isinstance(written, list | tuple) else ()):
         if not isinstance(name, str) or not name:
             continue
@@ -251,6 +260,10 @@ def _dataset_faults(written: object) -> Iterator[str]:
         if dataset.name in seen:
             yield f"{path}: {name!r} is the dataset {dataset.name!r}, which {seen[dataset.name]} names already"
         seen.setdefault(dataset.name, path)
+        ids |= {case.incident.id for case in dataset.cases}
+    for position, case in enumerate(cases if isinstance(cases, list | tuple) else ()):
+        if isinstance(case, str) and case not in ids:
+            yield f"cases[{position}]: no dataset of this experiment has a case {case!r}"
 
 
 def _config_file(source: str | Path) -> Path:

@@ -59,6 +59,10 @@ class Spec:
         """Return what a record keeps of it."""
         return {"name": self.name, "options": dict(self.options)}
 
+    def to_entry(self) -> dict[str, Any]:
+        """Return it as an experiment file would write it, label and all."""
+        return {**self.to_plain(), "label": self.label}
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Registry:

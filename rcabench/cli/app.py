@@ -33,6 +33,8 @@ class Onset(StrEnum):
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
 
+Side = Annotated[str, typer.Argument(metavar="RUN[::DIAGNOSER]", help="Folder of a run, and one of its diagnosers.")]
+
 
 @app.callback(invoke_without_command=True)
 def options(
@@ -73,7 +75,7 @@ def run(
         bool, typer.Option("--fresh/--resume", help="Set an earlier run in --out aside instead of going on with it.")
     ] = False,
 ) -> None:
-    """Let diagnosers answer incidents, score them, and print the leaderboard.
+    """Run diagnosers on incidents and print the leaderboard.
 
     Give --out to be able to go on after an interruption: the same command again resumes.
 
@@ -110,7 +112,9 @@ def score(
         list[str] | None, typer.Option("--scorer", help="name or name:option=value,...; default: all installed.")
     ] = None,
 ) -> None:
-    """Score a run again, with other scorers or a new rubric; no diagnoser runs.
+    """Score a run again, without running it again.
+
+    For other scorers, or a new version of a rubric.
 
     \b
     rcabench score runs/tt
@@ -132,7 +136,7 @@ def report(
     ] = "table",
     out: Annotated[Path | None, typer.Option(help="File, or folder for a report of several pages.")] = None,
 ) -> None:
-    """Show one or several runs as a table, JSON, Markdown, LaTeX or HTML.
+    """Show runs as a table, JSON, Markdown, LaTeX or HTML.
 
     \b
     rcabench report runs/tt
@@ -145,11 +149,14 @@ def report(
 
 
 @app.command()
-def compare(first: RunFolder, second: RunFolder) -> None:
-    """Compare the diagnosers of two runs case by case, on the incidents that both answered.
+def compare(first: Side, second: Side) -> None:
+    """Compare two runs, or two diagnosers, case by case.
+
+    Only incidents that both answered under the same conditions count.
 
     \b
     rcabench compare runs/monday runs/tuesday
+    rcabench compare runs/tt::statistical runs/tt::baro
     """
     from rcabench.cli.reports import show_comparison
 
@@ -174,7 +181,7 @@ def plugins(
 
 @app.command()
 def doctor() -> None:
-    """Check this installation: versions, memory, space, content, and who owns the name `rcabench`.
+    """Check this installation and say what to mend.
 
     \b
     rcabench doctor

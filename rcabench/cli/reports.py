@@ -31,11 +31,14 @@ def show_report(runs: Sequence[Path], reporter: str, out: Path | None) -> None:
     typer.echo(shown_path(files[0]))
 
 
-def show_comparison(first: Path, second: Path) -> None:
-    """Print the paired comparison of two runs."""
-    from rcabench.reporting.comparison import compare
+def show_comparison(first: str, second: str) -> None:
+    """Print the paired comparison of two runs, or of two diagnosers in them."""
+    from rcabench.reporting.comparison import compare, split_side
 
-    typer.echo(compare(scored(first), scored(second)))
+    (folder_a, diagnoser_a), (folder_b, diagnoser_b) = split_side(first), split_side(second)
+    record_a, record_b = scored(Path(folder_a)), scored(Path(folder_b))
+    found = compare(record_a, record_b, diagnoser_a=diagnoser_a, diagnoser_b=diagnoser_b)
+    typer.echo(found.text().rstrip("\n"))
 
 
 def scored(folder: Path) -> RunRecord:

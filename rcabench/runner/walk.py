@@ -153,7 +153,8 @@ def _learns(contestant: Contestant) -> bool:
 
 
 def _taken(dataset: Dataset, plan: Plan) -> tuple[Case, ...]:
-    return dataset.cases[: plan.limit]
+    chosen = tuple(case for case in dataset.cases if not plan.cases or case.incident.id in plan.cases)
+    return chosen[: plan.limit]
 
 
 def _manifest(plan: Plan, datasets: Sequence[Dataset]) -> Manifest:

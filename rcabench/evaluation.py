@@ -1,0 +1,211 @@
+"""From Python: measure any method on a dataset, and get the figures as data frames."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from rcabench.config import NO_LIMIT, Plan, plan_from
+from rcabench.core.errors import ConfigError
+from rcabench.core.run import RunRecord
+from rcabench.datasets.catalog import find_dataset
+from rcabench.datasets.folder import Dataset
+from rcabench.plugins import Registry, Spec
+from rcabench.reporting.summary import summarise
+from rcabench.runner.task import Contestant, is_method
+from rcabench.runner.walk import run
+from rcabench.telemetry.replay import Budget
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report:
+    """What came of an evaluation; `print` it for the leaderboard.
+
+    Attributes:
+        record: every diagnosis with its scores.
+    """
+
+    record: RunRecord
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a row per dataset, diagnoser and metric: value with its 95 % interval and n; absent is NA."""
+        import pandas as pd
+
+        rows = [
+            {
+                "dataset": row.dataset,
+                "diagnoser": row.diagnoser,
+                "onset_given": row.onset_given,
+                "metric": name,
+                "value": estimate.value,
+                "low": estimate.low,
+                "high": estimate.high,
+                "n": estimate.n,
+            }
+            for row in summarise([self.record])
+            for name, estimate in row.metrics.items()
+        ]
+        columns = ["dataset", "diagnoser", "onset_given", "metric", "value", "low", "high", "n"]
+        return pd.DataFrame(rows, columns=columns).astype({"value": "Float64", "low": "Float64", "high": "Float64"})
+
+    def cases(self) -> pd.DataFrame:
+        """Return a row per diagnosis: what was answered first, what failed, and a column per score."""
+        import pandas as pd
+
+        rows = []
+        for result in self.record.results:
+            diagnosis = result.diagnosis
+            first = diagnosis.verdict.candidates[0] if diagnosis.verdict and diagnosis.verdict.candidates else None
+            rows.append(
+                {
+                    "dataset": diagnosis.dataset,
+                    "incident": diagnosis.incident_id,
+                    "diagnoser": diagnosis.diagnoser,
+                    "attempt": diagnosis.attempt,
+                    "service": first and first.service,
+                    "failure": diagnosis.failure and diagnosis.failure.message,
+                    "seconds": diagnosis.usage.seconds,
+                    **{score.name: score.value for score in result.scores},
+                }
+            )
+        frame = pd.DataFrame(rows)
+        scores = [score.name for score in self.record.results[0].scores] if rows else []
+        return frame.astype(dict.fromkeys(scores, "Float64"))
+
+    def __str__(self) -> str:
+        pages = Registry.of("reporters").build(Spec(name="table")).render([self.record])
+        return str(pages[0].text)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Lineup:
+    """The contestants as a plan names them, and those that are no plug-ins."""
+
+    specs: tuple[Spec, ...]
+    objects: Mapping[str, Contestant] = field(default_factory=dict)
+
+
+def load_dataset(name_or_folder: str | Path, *, limit: int | None = None) -> Dataset:
+    """Return a dataset by name or folder.
+
+    Args:
+        name_or_folder: as on the command line.
+        limit: keep the first so many cases; None for all.
+
+    Raises:
+        DatasetNotFound: there is none.
+        DataError: a file of it is damaged.
+    """
+    dataset = find_dataset(str(name_or_folder))
+    return replace(dataset, cases=dataset.cases[:limit])
+
+
+def evaluate(
+    contestants: Contestant | str | Sequence[Contestant | str] | Mapping[str, Contestant | str],
+    dataset: Dataset | str | Path,
+    *,
+    onset: str = "given",
+    attempts: int = 1,
+    seed: int = 0,
+    budget: Budget = NO_LIMIT,
+    timeout_seconds: float | None = 600.0,
+    jobs: int = 1,
+    limit: int | None = None,
+    out: Path | str | None = None,
+) -> Report:
+    """Measure methods on the incidents of a dataset.
+
+    Args:
+        contestants: one or several; each a coroutine function `async def method(incident, telemetry) -> Verdict`,
+            an object with `async def diagnose(incident, telemetry)`, or a plug-in as on the command line
+            (`"statistical"`, `"random:seed=7"`). A mapping gives them labels.
+        dataset: from `load_dataset`, or its name or folder.
+        onset: `given` or `hidden`: whether methods are told when the fault began.
+        attempts: per case.
+        seed: of everything random.
+        budget: what one diagnosis may ask of the telemetry.
+        timeout_seconds: wall time of one diagnosis.
+        jobs: worker processes; with more than one, methods must be defined at the top of a module, and a
+            script needs `if __name__ == "__main__":`.
+        limit: take the first so many cases.
+        out: folder to keep the run in, to resume it or to report from it; None keeps nothing on disk.
+
+    Raises:
+        ConfigError: with every fault of the arguments.
+        RecordError: `out` holds another run.
+    """
+    lineup = _lineup(contestants)
+    plain = {
+        "name": "evaluation",
+        "datasets": [str(dataset.folder if isinstance(dataset, Dataset) else dataset)],
+        "diagnosers": [spec.to_entry() for spec in lineup.specs if spec.label not in lineup.objects],
+        "onset": onset,
+        "attempts": attempts,
+        "seed": seed,
+        "timeout_seconds": timeout_seconds,
+        "jobs": jobs,
+        "cases": [case.incident.id for case in dataset.cases] if isinstance(dataset, Dataset) else [],
+        "limit": limit,
+    }
+    objects = [spec for spec in lineup.specs if spec.label in lineup.objects]
+    plan = plan_from(plain, source="evaluate()", objects=objects)
+    plan = replace(plan, diagnosers=lineup.specs, budget=budget)
+    return Report(record=_outside_of_event_loops(lambda: _kept_or_not(plan, lineup.objects, out)))
+
+
+def _kept_or_not(plan: Plan, objects: Mapping[str, Contestant], out: Path | str | None) -> RunRecord:
+    if out is not None:
+        return run(plan, Path(out), contestants=objects)
+    with tempfile.TemporaryDirectory(prefix="rcabench-") as folder:
+        return run(plan, Path(folder), contestants=objects)
+
+
+def _lineup(contestants: Contestant | str | Sequence[Contestant | str] | Mapping[str, Contestant | str]) -> _Lineup:
+    if isinstance(contestants, Mapping):
+        named = [(label, one) for label, one in contestants.items()]
+    elif isinstance(contestants, Sequence) and not isinstance(contestants, str):
+        named = [("", one) for one in contestants]
+    else:
+        named = [("", contestants)]
+    specs: list[Spec] = []
+    objects: dict[str, Contestant] = {}
+    for label, contestant in named:
+        parsed = Spec.parse(contestant) if isinstance(contestant, str) else contestant
+        spec = parsed if isinstance(parsed, Spec) else _stand_in(parsed)
+        spec = replace(spec, label=label or spec.label)
+        if spec.label in {other.label for other in specs}:
+            raise ConfigError("evaluate()", [f"two contestants are called {spec.label!r}; pass a dict label -> method"])
+        specs.append(spec)
+        if not isinstance(parsed, Spec):
+            objects[spec.label] = parsed
+    return _Lineup(specs=tuple(specs), objects=objects)
+
+
+def _stand_in(contestant: Contestant) -> Spec:
+    """Return what the record keeps of an object or a function: where it is defined, and its fields."""
+    kind = contestant if is_method(contestant) else type(contestant)
+    name = str(getattr(kind, "__name__", type(kind).__name__))
+    options: dict[str, Any] = {"python": f"{getattr(kind, '__module__', None)}.{getattr(kind, '__qualname__', name)}"}
+    if is_dataclass(contestant) and not isinstance(contestant, type):
+        options |= {field.name: repr(getattr(contestant, field.name)) for field in fields(contestant) if field.init}
+    return Spec(name=name, options=options, label=name)
+
+
+def _outside_of_event_loops(work: Callable[[], _T]) -> _T:
+    """Do the work in a thread of its own where an event loop runs already, as in a notebook."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return work()
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(work).result()
