@@ -1,0 +1,1 @@
+"""The parts of the HTML report: markup, drawings, tables and whole pages."""

@@ -1,0 +1,137 @@
+"""Runs sorted into groups that may share a table: same dataset, same digest, same onset setting."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from rcabench.core.run import DatasetStamp, RunRecord, ScoredDiagnosis
+from rcabench.reporting.metric import in_order, is_share
+from rcabench.reporting.pages.markup import slug
+from rcabench.reporting.pages.source import Source
+from rcabench.reporting.summary import SummaryRow, summarise
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """One diagnoser in one run, as a row of a leaderboard and a column of a matrix.
+
+    Attributes:
+        label: unique within the group.
+        row: its figures.
+        results: incident id -> its attempts there, in order.
+    """
+
+    label: str
+    row: SummaryRow
+    results: Mapping[str, tuple[ScoredDiagnosis, ...]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Group:
+    """What one leaderboard holds.
+
+    Attributes:
+        stamp: the dataset; its digest and onset setting are the same for all entries.
+        entries: best first by the leading metric, then by label.
+        metrics: names of the scores that have a value for some entry, in the order of tables.
+        inapplicable: names of the scores that have none.
+        source: the dataset, if it can still be read.
+    """
+
+    stamp: DatasetStamp
+    entries: tuple[Entry, ...]
+    metrics: tuple[str, ...]
+    inapplicable: tuple[str, ...]
+    source: Source
+
+    @property
+    def leading(self) -> str | None:
+        """The metric that the leaderboard is sorted by: the first share that applies."""
+        return next((name for name in self.metrics if is_share(name)), None)
+
+    @property
+    def incidents(self) -> tuple[str, ...]:
+        """Ids of all incidents that any entry answered, sorted."""
+        return tuple(sorted({incident for entry in self.entries for incident in entry.results}))
+
+    @property
+    def setting(self) -> str:
+        """The onset setting in words."""
+        return "onset given" if self.stamp.onset_given else "onset hidden"
+
+    @property
+    def anchor(self) -> str:
+        """The group's anchor on the index page."""
+        return slug(f"{self.stamp.name}.{'given' if self.stamp.onset_given else 'hidden'}.{self.stamp.digest[:8]}")
+
+
+def grouped(records: Sequence[RunRecord]) -> tuple[Group, ...]:
+    """Return the groups of all runs, in the order in which the plans name them."""
+    stamps: dict[tuple[str, str, bool], DatasetStamp] = {}
+    entries: dict[tuple[str, str, bool], list[tuple[RunRecord, SummaryRow]]] = {}
+    for record in records:
+        for stamp in record.manifest.datasets:
+            stamps.setdefault((stamp.name, stamp.digest, stamp.onset_given), stamp)
+        for row in summarise([record]):
+            entries.setdefault((row.dataset, row.dataset_digest, row.onset_given), []).append((record, row))
+    sources: dict[tuple[str, str], Source] = {}
+    for stamp in stamps.values():
+        if (stamp.folder, stamp.digest) not in sources:
+            sources[stamp.folder, stamp.digest] = Source.of(stamp)
+    return tuple(
+        _group(stamp, entries.get(key, []), sources[stamp.folder, stamp.digest]) for key, stamp in stamps.items()
+    )
+
+
+def _group(stamp: DatasetStamp, rows: Sequence[tuple[RunRecord, SummaryRow]], source: Source) -> Group:
+    names = in_order(name for _, row in rows for name in row.metrics)
+    applicable = tuple(name for name in names if any(row.metric(name).value is not None for _, row in rows))
+    leading = next((name for name in applicable if is_share(name)), "")
+    labels = _labels(rows)
+    entries = [
+        Entry(label=label, row=row, results=_attempts(record, row))
+        for label, (record, row) in zip(labels, rows, strict=True)
+    ]
+    entries.sort(key=lambda entry: (-_height(entry.row, leading), entry.label))
+    return Group(
+        stamp=stamp,
+        entries=tuple(entries),
+        metrics=applicable,
+        inapplicable=tuple(name for name in names if name not in applicable),
+        source=source,
+    )
+
+
+def _height(row: SummaryRow, metric: str) -> float:
+    value = row.metric(metric).value
+    return -1.0 if value is None else value
+
+
+def _labels(rows: Sequence[tuple[RunRecord, SummaryRow]]) -> tuple[str, ...]:
+    labels = [row.diagnoser for _, row in rows]
+    for name in (lambda r: r[1].run, lambda r: r[0].folder):
+        doubled = {label for label in labels if labels.count(label) > 1}
+        labels = [
+            f"{pair[1].diagnoser} ({name(pair)})" if label in doubled else label
+            for label, pair in zip(labels, rows, strict=True)
+        ]
+    return tuple(labels)
+
+
+def _attempts(record: RunRecord, row: SummaryRow) -> dict[str, tuple[ScoredDiagnosis, ...]]:
+    wanted = (row.dataset, row.diagnoser, row.onset_given)
+    found: dict[str, list[ScoredDiagnosis]] = {}
+    for result in record.results:
+        diagnosis = result.diagnosis
+        if (diagnosis.dataset, diagnosis.diagnoser, diagnosis.onset_given) == wanted:
+            found.setdefault(diagnosis.incident_id, []).append(result)
+    return {
+        incident: tuple(sorted(results, key=lambda result: result.diagnosis.attempt))
+        for incident, results in sorted(found.items())
+    }
+
+
+def incident_path(dataset: str, incident: str) -> str:
+    """Return the page of an incident, relative to the report's folder."""
+    return f"incidents/{slug(dataset)}/{slug(incident)}.html"

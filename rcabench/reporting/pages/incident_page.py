@@ -1,0 +1,217 @@
+"""The page of one incident: what happened, what each diagnoser said, and what the telemetry shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from rcabench.core.incident import Incident
+from rcabench.core.run import RunRecord, ScoredDiagnosis
+from rcabench.core.truth import Case
+from rcabench.reporting.pages import figures
+from rcabench.reporting.pages.card import card
+from rcabench.reporting.pages.curves import ToldOnset, curves
+from rcabench.reporting.pages.document import document, facts, heading, note, paragraphs, table
+from rcabench.reporting.pages.exhibits import Exhibits
+from rcabench.reporting.pages.group import Group, incident_path
+from rcabench.reporting.pages.index_page import footer
+from rcabench.reporting.pages.log_table import log_table
+from rcabench.reporting.pages.markup import Child, Html, join, tag
+from rcabench.reporting.pages.matrix import told
+from rcabench.reporting.pages.scene import Scene
+from rcabench.reporting.pages.verdict_table import Answer, first, verdict_table
+from rcabench.reporting.pages.waterfall import waterfall
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IncidentView:
+    """What the page of one incident is made from.
+
+    Attributes:
+        dataset, incident: names.
+        groups: the leaderboards that it is in, one per onset setting or state of the dataset.
+        case: the incident and its truth, None where the dataset is gone.
+        problem: why there is no case or no telemetry.
+        scene, exhibits: None where there is no telemetry.
+        previous, following: neighbours in the report, None at its ends.
+    """
+
+    dataset: str
+    incident: str
+    groups: tuple[Group, ...]
+    case: Case | None
+    problem: str | None
+    scene: Scene | None
+    exhibits: Exhibits | None
+    previous: str | None
+    following: str | None
+
+
+def incident_page(view: IncidentView, records: Sequence[RunRecord], *, evidence_limit: int) -> str:
+    """Return the page as text."""
+    answers = {group.anchor: _answers(group, view.incident) for group in view.groups}
+    body = join(
+        note(f"Truth and telemetry are not shown: {view.problem}. What follows is from the run record alone.", bad=True)
+        if view.problem else None,
+        _facts(view.case) if view.case else None,
+        heading("Verdicts beside the truth", anchor="verdicts"),
+        *(_verdicts(group, answers[group.anchor], view.case, len(view.groups) > 1) for group in view.groups),
+        _telemetry(view, [answer for group in view.groups for answer in answers[group.anchor]]),
+        heading("What each diagnoser saw", anchor="evidence"),
+        *(_cards(group, answers[group.anchor], evidence_limit, len(view.groups) > 1) for group in view.groups),
+    )  # fmt: skip
+    title = f"{told(view.case)}" if view.case else f"Incident {view.incident}"
+    return document(f"{title} – {view.dataset}", header=_header(view, title), body=body, footer=footer(records))
+
+
+def _header(view: IncidentView, title: str) -> Html:
+    def neighbour(incident: str | None, words: str) -> Html | None:
+        return tag("a", words, href=f"../../{incident_path(view.dataset, incident)}") if incident else None
+
+    anchor = view.groups[0].anchor if view.groups else ""
+    return join(
+        tag("nav", tag("a", "← All incidents", href=f"../../index.html#{anchor}"),
+            tag("span", neighbour(view.previous, "Previous"), neighbour(view.following, "Next")),
+            class_="nav", aria_label="Report"),
+        tag("h1", title),
+        tag("p", view.dataset, " · incident ", tag("span", view.incident, class_="mono"), class_="lead"),
+    )  # fmt: skip
+
+
+def _facts(case: Case) -> Html:
+    incident = case.incident
+    symptom = incident.symptom_component
+    return join(
+        tag("div", paragraphs(figures.shortened(incident.symptom, 2_000)), class_="finding"),
+        facts(
+            ("Window", f"{figures.stretch(incident.window)} ({figures.duration(incident.window.seconds)})"),
+            ("Alert fired at", f"{symptom.name} ({symptom.level})") if symptom else None,
+            ("Fault-free reference", figures.stretches(incident.reference)) if incident.reference else None,
+            ("History", figures.stretch(incident.history)) if incident.history else None,
+            ("Asked", ", ".join(aspect.replace("_", " ") for aspect in incident.asked) or "nothing"),
+            ("Hints", _hints(incident)),
+            ("Decoys", ", ".join(case.truth.decoys)) if case.truth.decoys else None,
+        ),
+    )  # fmt: skip
+
+
+def _hints(incident: Incident) -> str:
+    hints = incident.hints
+    parts = []
+    if hints.failures is not None:
+        parts.append(figures.counted(hints.failures, "root cause"))
+    if hints.fault_types:
+        parts.append(f"fault types {', '.join(hints.fault_types)}")
+    return "; ".join(parts) or "none beyond the onset setting"
+
+
+def _answers(group: Group, incident: str) -> list[Answer]:
+    return [(entry.label, result) for entry in group.entries for result in entry.results.get(incident, ())]
+
+
+def _verdicts(group: Group, answers: Sequence[Answer], case: Case | None, several: bool) -> Html:
+    if not answers:
+        return note(f"No diagnosis is recorded with {group.setting}.")
+    caption = (
+        f"First answers with {group.setting}, in the order of the leaderboard. ✓ and ✗ are the scorers' judgement; "
+        "no mark means that the aspect is not scored here. Onsets are UTC, with their distance to the truth."
+    )
+    title = heading(group.setting.capitalize(), level=3) if several else None
+    return join(title, verdict_table(answers, case.truth if case else None, caption=caption))
+
+
+def _cards(group: Group, answers: Sequence[Answer], limit: int, several: bool) -> Html:
+    def findings(result: ScoredDiagnosis) -> int:
+        return len(result.diagnosis.verdict.evidence) if result.diagnosis.verdict else 0
+
+    open_one = next((i for i, (_, result) in enumerate(answers) if findings(result)), None)
+    cards = [
+        card(label, result, evidence_limit=limit, unfolded=i == open_one) for i, (label, result) in enumerate(answers)
+    ]
+    return join(heading(group.setting.capitalize(), level=3) if several else None, *cards)
+
+
+def _telemetry(view: IncidentView, answers: Sequence[Answer]) -> Html | None:
+    if view.scene is None or view.exhibits is None:
+        return None
+    scene, shown = view.scene, view.exhibits
+    onset = f"from the true onset {figures.clock(scene.onset)}" if scene.onset else "the whole window (onset unknown)"
+    baseline = figures.stretches(scene.baseline) if scene.baseline else "nothing: there is no baseline"
+    lead = (
+        f"Chosen by this report from the telemetry that diagnosers could see: the fault, {onset} to "
+        f"{figures.clock(scene.fault.end)}, is compared with {baseline}."
+    )
+    return join(
+        heading("What the telemetry shows", anchor="telemetry"),
+        tag("p", lead, class_="lead"),
+        *(note(problem, bad=True) for problem in shown.problems),
+        _metrics(view, scene, shown, answers),
+        _trace(shown),
+        _logs(shown),
+        _events(shown.events),
+    )
+
+
+def _metrics(view: IncidentView, scene: Scene, shown: Exhibits, answers: Sequence[Answer]) -> Html | None:
+    if shown.series is None:
+        return None
+    choice = shown.series
+    if not choice.chosen:
+        words = "No metric series changed." if choice.total else "There are no metrics in this window."
+        return join(heading("Metrics", level=3), tag("p", words, class_="soft"))
+    onsets = _onsets(view, answers)
+    lead = (
+        f"The {len(choice.chosen)} of {choice.total:,} series that moved most, in robust standard deviations of their "
+        "baseline; at most two per component, up to two of the root cause among them. Times are UTC, "
+        f"{figures.day(scene.drawn.end)}."
+    )
+    return join(heading("Metrics", level=3), tag("p", lead, class_="small soft"), curves(choice.chosen, scene, onsets))
+
+
+def _onsets(view: IncidentView, answers: Sequence[Answer]) -> list[ToldOnset]:
+    """Return what was found out: an onset that was given proves nothing and is not drawn."""
+    hidden = {entry.label for group in view.groups if not group.stamp.onset_given for entry in group.entries}
+    found: Mapping[tuple[str, str], ToldOnset] = {
+        (label, onset.isoformat()): ToldOnset(diagnoser=label, moment=onset)
+        for label, result in answers
+        if label in hidden and not result.diagnosis.onset_given
+        for lead in (first(result.diagnosis.verdict),)
+        for onset in ((lead.onset,) if lead is not None else ())
+        if onset is not None
+    }
+    return list(found.values())
+
+
+def _trace(shown: Exhibits) -> Html:
+    title = heading("The worst trace", level=3)
+    if shown.trace is None:
+        return join(title, tag("p", "There are no traces in this window.", class_="soft"))
+    return join(title, waterfall(shown.trace))
+
+
+def _logs(shown: Exhibits) -> Html:
+    title = heading("Log templates that changed", level=3)
+    if shown.templates is None or not shown.templates.total:
+        return join(title, tag("p", "There are no logs in this window.", class_="soft"))
+    if not shown.templates.chosen:
+        return join(title, tag("p", "No template changed its share of the lines.", class_="soft"))
+    return join(title, log_table(shown.templates))
+
+
+def _events(events: Sequence[Mapping[str, object]]) -> Html | None:
+    if not events:
+        return None
+    heads = ("Time", "Kind", "Component", "What")
+    rows: list[Child] = []
+    for event in events:
+        moment = event["time"]
+        where = event["pod"] or event["service"] or event["host"] or "–"
+        rows.append(tag("tr",
+            tag("td", figures.clock(moment) if moment else "–"),  # type: ignore[arg-type]
+            tag("td", str(event["kind"] or "–")),
+            tag("th", str(where), scope="row"),
+            tag("td", str(event["text"] or ""), class_="clip"),
+        ))  # fmt: skip
+    head = tag("thead", tag("tr", *(tag("th", name, scope="col") for name in heads)))
+    return join(heading("Events", level=3),
+                table(head, tag("tbody", *rows), caption="Changes to the system, UTC.", class_=""))  # fmt: skip

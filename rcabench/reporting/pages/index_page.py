@@ -1,0 +1,154 @@
+"""The main page: what was run, who found how much, where each one was wrong, what it cost, what failed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from rcabench.core.run import DatasetStamp, RunRecord
+from rcabench.reporting.pages import figures
+from rcabench.reporting.pages.document import document, heading, note, table
+from rcabench.reporting.pages.group import Group, incident_path
+from rcabench.reporting.pages.leaderboard import leaderboard
+from rcabench.reporting.pages.markup import Child, Html, join, tag
+from rcabench.reporting.pages.matrix import matrix
+
+_FAILURES_SHOWN = 30
+
+
+def index_page(title: str, records: Sequence[RunRecord], groups: Sequence[Group]) -> str:
+    """Return the main page as text."""
+    sections = [_section(group) for group in groups]
+    if not groups:
+        sections = [note("There is nothing to report: no run was given, or its plan names no dataset.")]
+    body = join(_runs(records), _contents(groups), sections, _failures(groups))
+    return document(title, header=_header(title, records, groups), body=body, footer=footer(records))
+
+
+def footer(records: Sequence[RunRecord]) -> Html:
+    """Return the foot of every page."""
+    versions = sorted({record.manifest.rcabench for record in records})
+    return join(f"Made by rcabench {figures.listed(versions)} from the run records alone. " if versions else "",
+                "All times are UTC. This file needs no network and holds no external reference.")  # fmt: skip
+
+
+def _header(title: str, records: Sequence[RunRecord], groups: Sequence[Group]) -> Html:
+    incidents = len({(group.stamp.name, incident) for group in groups for incident in group.incidents})
+    diagnosers = len({entry.row.diagnoser for group in groups for entry in group.entries})
+    results = sum(len(record.results) for record in records)
+    lead = (
+        f"{figures.counted(incidents, 'incident')}, {figures.counted(diagnosers, 'diagnoser')}, "
+        f"{figures.counted(results, 'diagnosis', 'diagnoses')}: who found the root cause, how sure that is, and what "
+        "each one saw."
+    )
+    return join(tag("h1", title), tag("p", lead, class_="lead"))
+
+
+def _runs(records: Sequence[RunRecord]) -> Html | None:
+    if not records:
+        return None
+    names = ("Run", "Datasets", "Seed", "rcabench", "Plan", "Content", "Started")
+    rows = [_run(record) for record in records]
+    software = list(dict.fromkeys(
+        ", ".join(f"{name} {version}" for name, version in sorted(record.manifest.versions.items()))
+        for record in records
+    ))  # fmt: skip
+    caption = f"What was run. Plan, content and datasets by the first digits of their SHA-256. {'; '.join(software)}."
+    head = tag("thead", tag("tr", *(tag("th", name, scope="col") for name in names)))
+    return table(head, tag("tbody", *rows), caption=caption, class_="runs")
+
+
+def _run(record: RunRecord) -> Html:
+    manifest = record.manifest
+    name = record.folder.rstrip("/").rpartition("/")[2] or record.folder
+    attempts = figures.counted(manifest.attempts, "attempt") + " per case"
+    return tag("tr",
+        tag("th", name, tag("small", attempts) if manifest.attempts > 1 else None, scope="row", title=record.folder),
+        tag("td", *(_stamp(stamp) for stamp in manifest.datasets)),
+        tag("td", str(manifest.seed)),
+        tag("td", manifest.rcabench, _commit(manifest.commit)),
+        tag("td", tag("code", manifest.config_digest[:12], title=manifest.config_digest)),
+        tag("td", tag("code", manifest.content_digest[:12], title=manifest.content_digest)),
+        tag("td", figures.instant(manifest.started_at), class_="when"),
+    )  # fmt: skip
+
+
+def _stamp(stamp: DatasetStamp) -> Html:
+    onset = "given" if stamp.onset_given else "hidden"
+    return tag("div", tag("span", stamp.name, class_="name"),
+               f" · {figures.counted(stamp.cases, 'case')} · onset {onset} · ",
+               tag("code", stamp.digest[:12], title=stamp.digest))  # fmt: skip
+
+
+def _commit(commit: str | None) -> Html:
+    if commit is None:
+        return tag("small", "no commit known")
+    changed = commit.endswith("+")
+    words = f"{commit}: with uncommitted changes" if changed else commit
+    return tag("small", tag("code", commit.rstrip("+")[:12] + ("+" if changed else ""), title=words))
+
+
+def _contents(groups: Sequence[Group]) -> Html | None:
+    if len(groups) < 2:
+        return None
+    items = [tag("li", tag("a", _name(group), href=f"#{group.anchor}")) for group in groups]
+    return tag("nav", tag("ul", *items), aria_label="Leaderboards")
+
+
+def _name(group: Group) -> str:
+    return f"{group.stamp.name}, {group.setting}"
+
+
+def _section(group: Group) -> Html:
+    stamp = group.stamp
+    told = (
+        "Diagnosers were told when the fault began."
+        if stamp.onset_given
+        else "Diagnosers had to find out when the fault began."
+    )
+    lead = join(f"{figures.counted(stamp.cases, 'case')}, digest ", tag("code", stamp.digest[:12]), f". {told} ",
+                "Runs under the other setting are never in this table.")  # fmt: skip
+    problem = group.source.problem
+    return tag("section",
+        heading(_name(group), anchor=group.anchor),
+        tag("p", lead, class_="lead"),
+        leaderboard(group),
+        heading("Incident by incident", level=3),
+        note(f"Truth and telemetry are not shown: {problem}.", bad=True) if problem else None,
+        matrix(group) if group.incidents else note("No diagnosis is recorded yet."),
+    )  # fmt: skip
+
+
+def _failures(groups: Sequence[Group]) -> Html:
+    found = [
+        (group, entry.label, result.diagnosis)
+        for group in groups
+        for entry in group.entries
+        for results in entry.results.values()
+        for result in results
+        if result.diagnosis.failure is not None
+    ]
+    if not found:
+        return join(heading("Failures", anchor="failures"), tag("p", "No diagnosis failed."))
+    kinds = Counter((label, d.failure.kind.value) for _, label, d in found if d.failure is not None)
+    counts = "; ".join(f"{label}: {count} × {kind}" for (label, kind), count in sorted(kinds.items()))
+    rows: list[Child] = []
+    for group, label, diagnosis in found[:_FAILURES_SHOWN]:
+        if diagnosis.failure is None:
+            continue
+        href = incident_path(diagnosis.dataset, diagnosis.incident_id)
+        rows.append(tag("tr",
+            tag("td", diagnosis.failure.kind.value),
+            tag("th", label, scope="row"),
+            tag("td", tag("a", figures.shortened(diagnosis.incident_id, 16), href=href, class_="mono"),
+                tag("small", _name(group))),
+            tag("td", figures.shortened(diagnosis.failure.message, 300), class_="clip"),
+        ))  # fmt: skip
+    heads = (tag("th", name, scope="col") for name in ("Kind", "Diagnoser", "Incident", "Message"))
+    cut = f" The first {_FAILURES_SHOWN} of {len(found)} are listed." if len(found) > _FAILURES_SHOWN else ""
+    return join(
+        heading("Failures", anchor="failures"),
+        tag("p", f"{len(found)} diagnoses without a verdict count as misses. {counts}."),
+        table(tag("thead", tag("tr", *heads)), tag("tbody", *rows), class_="",
+              caption=f"Diagnoses without a verdict, by dataset and diagnoser.{cut}"),
+    )  # fmt: skip

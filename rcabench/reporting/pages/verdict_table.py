@@ -1,0 +1,149 @@
+"""Every diagnoser's first answer beside the truth, level by level, with what the scorers made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from rcabench.core.component import CallChain, Level
+from rcabench.core.run import ScoredDiagnosis
+from rcabench.core.time import format_utc
+from rcabench.core.truth import Truth
+from rcabench.core.verdict import Candidate, Verdict
+from rcabench.reporting.pages import figures
+from rcabench.reporting.pages.document import table
+from rcabench.reporting.pages.markup import Html, join, tag
+from rcabench.reporting.pages.outcome import outcome, score
+
+_LEVELS = (Level.SERVICE, Level.POD, Level.HOST, Level.OPERATION)
+_LONGEST_CHAIN = 12
+
+Answer = tuple[str, ScoredDiagnosis]
+"""A diagnoser's label and what it answered."""
+
+
+def verdict_table(answers: Sequence[Answer], truth: Truth | None, *, caption: str) -> Html:
+    """Return the table; the truth is its first row, where it is known."""
+    levels = [level for level in _LEVELS if _is_told(level, answers, truth)]
+    heads = ["Diagnoser", "Rank", *(str(level).capitalize() for level in levels), "Fault type", "Onset", "Call chain",
+             "Cost"]  # fmt: skip
+    rows = [_truth_row(truth, levels)] if truth is not None else []
+    rows += [_row(label, result, levels, truth) for label, result in answers]
+    head = tag("thead", tag("tr", *(tag("th", name, scope="col") for name in heads)))
+    return table(head, tag("tbody", *rows), caption=caption, class_="verdicts")
+
+
+def first(verdict: Verdict | None) -> Candidate | None:
+    """Return the candidate that a verdict puts first; None for an abstention."""
+    return verdict.candidates[0] if verdict is not None and verdict.candidates and not verdict.abstained else None
+
+
+def _is_told(level: Level, answers: Sequence[Answer], truth: Truth | None) -> bool:
+    if level is not Level.OPERATION and truth is not None and any(cause.at(level) for cause in truth.root_causes):
+        return True
+    leads = (first(result.diagnosis.verdict) for _, result in answers)
+    return any(lead is not None and lead.at(level) for lead in leads)
+
+
+def _truth_row(truth: Truth, levels: Sequence[Level]) -> Html:
+    def lines(values: Sequence[str | None]) -> Html:
+        named = list(dict.fromkeys(value for value in values if value))
+        return join(*(tag("div", value, class_="name clip") for value in named)) if named else _absent()
+
+    causes = truth.root_causes
+    onsets = [_when(cause.onset) for cause in causes if cause.onset]
+    what = "nothing was wrong" if truth.healthy else None
+    return tag("tr",
+        tag("th", "Truth", tag("small", what) if what else None, scope="row"),
+        tag("td"),
+        *(tag("td", lines([cause.at(level) for cause in causes])) for level in levels),
+        tag("td", lines([cause.fault_type for cause in causes])),
+        tag("td", *(tag("div", onset) for onset in onsets) if onsets else [_absent()], class_="name"),
+        tag("td", chain(truth.call_chain, None)),
+        tag("td"),
+        class_="truth",
+    )  # fmt: skip
+
+
+def _row(label: str, result: ScoredDiagnosis, levels: Sequence[Level], truth: Truth | None) -> Html:
+    diagnosis = result.diagnosis
+    found = outcome((result,))
+    attempt = f"attempt {diagnosis.attempt + 1}" if diagnosis.attempt else None
+    head = tag("th", label, tag("small", attempt) if attempt else None, scope="row", class_="clip")
+    chip = tag("td", found.chip())
+    cost = tag("td", figures.duration(diagnosis.usage.seconds), tag("small", _queries(diagnosis.usage.queries)))
+    lead = first(diagnosis.verdict)
+    if diagnosis.failure is not None:
+        words = join(tag("span", f"failed ({diagnosis.failure.kind}): ", class_="bad-ink"),
+                     figures.shortened(diagnosis.failure.message, 300))  # fmt: skip
+        return tag("tr", head, chip, tag("td", words, colspan=len(levels) + 3, class_="clip"), cost)
+    if lead is None:
+        words = join("abstained: no fault named")
+        return tag("tr", head, chip, tag("td", words, colspan=len(levels) + 3, class_="soft"), cost)
+    told = [tag("td", _marked(lead.at(level), score(result, f"{level}.AC@1")), class_="clip") for level in levels]
+    return tag("tr",
+        head,
+        chip,
+        *told,
+        tag("td", _marked(lead.fault_type, score(result, "fault.AC@1")), class_="clip"),
+        tag("td", _onset(lead, result, truth)),
+        tag("td", _chain_cell(result, truth)),
+        cost,
+    )  # fmt: skip
+
+
+def _queries(queries: int | None) -> str:
+    return "queries unknown" if queries is None else figures.counted(queries, "query", "queries")
+
+
+def _absent() -> Html:
+    return tag("span", "–", class_="soft", title="not told")
+
+
+def _marked(text: str | None, value: float | None) -> Html:
+    if text is None:
+        return join(mark(value), _absent())
+    return join(mark(value), tag("span", text))
+
+
+def mark(value: float | None) -> Html | None:
+    """Return a tick for a score of 1, a cross for less, nothing where it does not apply."""
+    if value is None:
+        return None
+    right = value >= 1.0
+    return tag("span", "✓" if right else "✗", class_="mark yes" if right else "mark no",
+               title="right" if right else "wrong", role="img", aria_label="right" if right else "wrong")  # fmt: skip
+
+
+def _onset(lead: Candidate, result: ScoredDiagnosis, truth: Truth | None) -> Html:
+    value = score(result, "onset.within_60s")
+    if lead.onset is None:
+        return join(mark(value), _absent())
+    onsets = [cause.onset for cause in truth.root_causes if cause.onset] if truth is not None else []
+    away = min(((lead.onset - onset).total_seconds() for onset in onsets), key=abs) if onsets else None
+    return join(mark(value), _when(lead.onset), None if away is None else tag("small", figures.offset(away)))
+
+
+def _when(moment: datetime) -> Html:
+    return tag("span", figures.clock(moment), class_="when", title=format_utc(moment))
+
+
+def _chain_cell(result: ScoredDiagnosis, truth: Truth | None) -> Html:
+    verdict = result.diagnosis.verdict
+    told = verdict.call_chain if verdict is not None else None
+    exact, overlap = score(result, "chain.exact"), score(result, "chain.edge_f1")
+    drawn = chain(told, truth.call_chain if truth is not None else None)
+    small = tag("small", f"edge F1 {figures.ratio(overlap)}") if overlap is not None and exact != 1.0 else None
+    return join(mark(exact) if told is not None else None, drawn, small)
+
+
+def chain(told: CallChain | None, true: CallChain | None) -> Html:
+    """Return a call chain as boxes joined by arrows, fault first; services of the true chain stand out."""
+    if told is None:
+        return _absent()
+    shared = set(true.services) if true is not None else set()
+    services = told.services[:_LONGEST_CHAIN]
+    items = [tag("li", tag("b", name, class_="shared" if name in shared else None)) for name in services]
+    if len(told.services) > _LONGEST_CHAIN:
+        items.append(tag("li", f"and {len(told.services) - _LONGEST_CHAIN} more"))
+    return tag("ol", *items, class_="chain", aria_label="fault first, symptom last")
