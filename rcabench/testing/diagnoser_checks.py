@@ -43,6 +43,7 @@ def check_diagnoser(make: Callable[[], Diagnoser | Method], *, deterministic: bo
     incident, telemetry = small_incident(), small_telemetry()
     verdict = _diagnosed(make, incident, telemetry)
     _check_verdict(verdict, Replay.of(incident, telemetry))
+    _check_names(verdict)
     renamed = replace(incident, id="ffffffffffff")
     if deterministic:
         again = _diagnosed(make, incident, telemetry)
@@ -88,20 +89,21 @@ def _examples() -> tuple[Example, ...]:
 def _check_verdict(verdict: Verdict, telemetry: Telemetry) -> None:
     assert not (verdict.abstained and verdict.candidates), "a verdict that abstains suspects nobody"
     assert verdict.abstained or verdict.candidates, "a verdict suspects somebody, or abstains"
-    _check_names(verdict, telemetry)
     _check_evidence(verdict, telemetry)
     for candidate in verdict.candidates:
         named = any(candidate.at(level) for level in Level)
         assert named, f"{candidate!r} names no component at any level"
 
 
-def _check_names(verdict: Verdict, telemetry: Telemetry) -> None:
+def _check_names(verdict: Verdict) -> None:
+    """Whatever it has seen, a diagnoser suspects components of the system, under their exact names."""
+    telemetry = small_telemetry()
     components, topology = telemetry.ask(Components()), telemetry.ask(Topology())
     edges = {*topology["source"], *topology["target"]}
     for level in (Level.SERVICE, Level.POD, Level.HOST):
         known = {name for name in components[level.value] if name is not None} | edges
         strangers = [name for name in verdict.ranking(level) if name not in known]
-        assert not strangers, f"the verdict suspects {strangers}, no {level.value} of the telemetry"
+        assert not strangers, f"the verdict suspects {strangers}, no {level.value} of the system"
 
 
 def _check_evidence(verdict: Verdict, telemetry: Telemetry) -> None:
