@@ -139,6 +139,8 @@ def compare(
             notes += said
     if not rows:
         raise Incomparable("\n".join([f"nothing to compare between {run_name(a)} and {run_name(b)}", *refused, *notes]))
+    absent = set(metrics) - {row.metric for row in rows} - set(COMPARED)
+    notes += [f"not compared: no common case has {metric!r} on both sides" for metric in in_order(absent)]
     return Comparison(rows=_corrected(rows), notes=(*refused, *notes))
 
 

@@ -120,9 +120,8 @@ def _rows(record: RunRecord) -> Iterable[SummaryRow]:
         for diagnoser in record.manifest.diagnosers:
             yield _row(record, stamp, diagnoser, groups.pop((stamp.name, stamp.onset_given, diagnoser), ()))
     if groups:
-        raise RecordError(
-            f"{record.folder}: results outside of the plan, of (dataset, onset given, diagnoser) {min(groups)}"
-        )
+        stray = min(groups)
+        raise RecordError(f"{record.folder}: results outside of its plan: (dataset, onset given, diagnoser) = {stray}")
 
 
 def _row(record: RunRecord, stamp: DatasetStamp, diagnoser: str, results: tuple[ScoredDiagnosis, ...]) -> SummaryRow:
