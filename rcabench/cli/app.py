@@ -122,7 +122,7 @@ def score(
     """
     from rcabench.cli.running import leaderboard
     from rcabench.plugins import Spec
-    from rcabench.runner.walk import score as score_again
+    from rcabench.runner.judging import score as score_again
 
     record = score_again(folder, scorers=tuple(Spec.parse(text) for text in scorer or ()))
     typer.echo(leaderboard([record]))

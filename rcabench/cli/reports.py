@@ -11,7 +11,7 @@ from rcabench.cli.commands import shown_path, written
 from rcabench.core.run import RunRecord
 from rcabench.plugins import Registry, Spec
 from rcabench.record import read_run
-from rcabench.runner.walk import score
+from rcabench.runner.judging import score
 
 
 def show_report(runs: Sequence[Path], reporter: str, out: Path | None) -> None:

@@ -14,8 +14,9 @@ RcabenchError
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rcabench.core.diagnosis import FailureKind
@@ -35,6 +36,10 @@ class ConfigError(RcabenchError):
         self.faults = tuple(faults)
         listing = "\n".join(f"  - {fault}" for fault in self.faults)
         super().__init__(f"{source}: {len(self.faults)} fault(s)\n{listing}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By default an exception is rebuilt from its message alone, which fails on its way between processes.
+        return type(self), (self.source, self.faults)
 
 
 class PluginError(RcabenchError):
@@ -58,6 +63,9 @@ class DataError(RcabenchError):
         self.remedy = remedy
         where = self.file if row is None else f"{self.file}, row {row}"
         super().__init__(f"{where}: {problem}" + (f" ({remedy})" if remedy else ""))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(type(self), self.file, self.problem, row=self.row, remedy=self.remedy), ()
 
 
 class DatasetNotFound(RcabenchError):
@@ -95,3 +103,6 @@ class DiagnosisFailed(RcabenchError):
         self.usage = usage
         self.transcript = tuple(transcript)
         super().__init__(message)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(type(self), self.kind, str(self), usage=self.usage, transcript=self.transcript), ()

@@ -82,7 +82,8 @@ def _outcome(task: Task, telemetry: Telemetry) -> _Outcome:
         return _Outcome(failure=Failure(kind=FailureKind.BUDGET, message=str(error)))
     except DataError as error:
         # A damaged recording is nobody's miss; nor may it pass unseen.
-        raise DataError(task.recording, error.problem, row=error.row, remedy=error.remedy) from error
+        file = task.recording / error.file if error.file.endswith(".parquet") else task.recording
+        raise DataError(file, error.problem, row=error.row, remedy=error.remedy) from error
     except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001 here a failure becomes data
         limit = task.timeout_seconds
         if isinstance(error, TimeoutError) and limit is not None and time.perf_counter() - began >= limit:

@@ -1,0 +1,93 @@
+"""What a plan asks for: every diagnosis to make, as a task."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rcabench.agents.base import Learner
+from rcabench.config import Plan
+from rcabench.core.errors import DataError
+from rcabench.core.truth import Case
+from rcabench.datasets.folder import Dataset
+from rcabench.datasets.staging import Stage
+from rcabench.plugins import Registry, Spec
+from rcabench.record import Key
+from rcabench.runner.learning import examples_for, posed
+from rcabench.runner.task import Contestant, Task, derived_seed
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Agenda:
+    """The tasks of a plan.
+
+    Attributes:
+        plan: what to do.
+        datasets: those that the plan names.
+        contestants: label -> whoever answers.
+        stage: where telemetry lies without its labels.
+    """
+
+    plan: Plan
+    datasets: tuple[Dataset, ...]
+    contestants: Mapping[str, Contestant]
+    stage: Stage
+    _originals: dict[Path, Path] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """Number of diagnoses that the plan asks for."""
+        cases = sum(len(taken(dataset, self.plan)) for dataset in self.datasets)
+        return cases * len(self.contestants) * self.plan.attempts
+
+    def tasks(self, done: Collection[Key]) -> Iterator[Task]:
+        """Yield what is left to do, case by case.
+
+        Cases come in the order of their opaque ids, which says nothing about time or truth.
+        """
+        for dataset in self.datasets:
+            incidents = posed(dataset.cases, onset_given=self.plan.onset_given)
+            for case in taken(dataset, self.plan):
+                incident = incidents[case.incident.id]
+                for label, contestant in self.contestants.items():
+                    for attempt in range(self.plan.attempts):
+                        if (dataset.name, incident.id, label, attempt) in done:
+                            continue
+                        yield Task(
+                            incident=incident,
+                            recording=self._staged(dataset, case),
+                            label=label,
+                            contestant=contestant,
+                            examples=examples_for(case, dataset.cases, incidents) if _learns(contestant) else (),
+                            attempt=attempt,
+                            onset_given=self.plan.onset_given,
+                            seed=derived_seed(self.plan.seed, contestant, attempt, incident),
+                            budget=self.plan.budget,
+                            timeout_seconds=self.plan.timeout_seconds,
+                        )
+
+    def blamed(self, error: DataError) -> DataError:
+        """Return an error about a staged file as one about the file that the user knows."""
+        file = Path(error.file)
+        for staged, original in self._originals.items():
+            if file.is_relative_to(staged):
+                file = original / file.relative_to(staged)
+        return DataError(file, error.problem, row=error.row, remedy=error.remedy)
+
+    def _staged(self, dataset: Dataset, case: Case) -> Path:
+        folder = self.stage.folder(dataset, case)
+        self._originals[folder] = dataset.recording_folder(case)
+        return folder
+
+
+def taken(dataset: Dataset, plan: Plan) -> tuple[Case, ...]:
+    """Return the cases that a plan takes from a dataset."""
+    chosen = tuple(case for case in dataset.cases if not plan.cases or case.incident.id in plan.cases)
+    return chosen[: plan.limit]
+
+
+def _learns(contestant: Contestant) -> bool:
+    if isinstance(contestant, Spec):
+        return hasattr(Registry.of("diagnosers").get(contestant.name), "learned")
+    return isinstance(contestant, Learner)

@@ -1,0 +1,74 @@
+"""Recorded diagnoses and the truth in, scores into the record; the first and only place that reads the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rcabench.config import all_scorers
+from rcabench.core.errors import PluginError, RcabenchError, RecordError
+from rcabench.core.incident import Incident
+from rcabench.core.run import DatasetStamp, RunRecord
+from rcabench.core.score import Score
+from rcabench.core.truth import Case
+from rcabench.datasets.catalog import find_dataset
+from rcabench.datasets.folder import Dataset
+from rcabench.plugins import Registry, Spec
+from rcabench.record import Key, read_run, write_scores
+from rcabench.runner.learning import posed
+from rcabench.runner.provenance import rubric_digest
+from rcabench.scoring.base import Scorer
+
+
+def score(folder: Path, *, scorers: Sequence[Spec] = ()) -> RunRecord:
+    """Score every recorded diagnosis again; no diagnoser runs.
+
+    Args:
+        folder: of the run.
+        scorers: the rubric; empty for all that are installed.
+
+    Raises:
+        RecordError: the folder is no run, or one of its datasets has changed since.
+        DatasetNotFound: one of its datasets is gone.
+        PluginError: two scorers give the same score, or one of them cannot be built.
+    """
+    rubric = tuple(scorers) or all_scorers()
+    built = {spec.label: Registry.of("scorers").build(spec) for spec in rubric}
+    record = read_run(folder)
+    cases: dict[tuple[str, str], tuple[Incident, Case]] = {}
+    for stamp in record.manifest.datasets:
+        dataset = _stamped_dataset(stamp, folder)
+        incidents = posed(dataset.cases, onset_given=stamp.onset_given)
+        cases |= {(stamp.name, case.incident.id): (incidents[case.incident.id], case) for case in dataset.cases}
+    scores: dict[Key, tuple[Score, ...]] = {}
+    for result in record.results:
+        diagnosis = result.diagnosis
+        incident, case = cases[diagnosis.dataset, diagnosis.incident_id]
+        scores[diagnosis.key] = tuple(
+            found for scorer in built.values() for found in scorer.score(incident, case.truth, diagnosis.verdict)
+        )
+        _refuse_double_scores(scores[diagnosis.key], built)
+    digest = rubric_digest(rubric)
+    write_scores(folder, digest, {spec.label: spec.to_plain() for spec in rubric}, scores)
+    return read_run(folder, rubric=digest)
+
+
+def _refuse_double_scores(scores: Sequence[Score], scorers: Mapping[str, Scorer]) -> None:
+    names = [found.name for found in scores]
+    double = sorted({name for name in names if names.count(name) > 1})
+    if double:
+        raise PluginError(f"several of the scorers {sorted(scorers)} give the scores {double}; leave one of them out")
+
+
+def _stamped_dataset(stamp: DatasetStamp, folder: Path) -> Dataset:
+    """Return the dataset that a run was made from, where it lay or wherever a dataset of its name lies now."""
+    try:
+        dataset = find_dataset(stamp.folder)
+    except RcabenchError:
+        dataset = find_dataset(stamp.name)
+    if dataset.digest() != stamp.digest:
+        raise RecordError(
+            f"{folder}: dataset {stamp.name!r} in {dataset.folder} is not the one that this run was made from "
+            f"(digest {dataset.digest()[:12]}, the run has {stamp.digest[:12]}); run again into another folder"
+        )
+    return dataset
