@@ -54,7 +54,7 @@ class Nezha:
         given = [self.days] if isinstance(self.days, str | date) else self.days
         object.__setattr__(self, "days", tuple(str(day) for day in given))
 
-    def card(self, source: Path) -> str:
+    def card_for(self, source: Path) -> str:
         """Return the name of the card that fits what lies at `source`.
 
         Raises:
