@@ -118,7 +118,8 @@ def _convert_day(day: Day, writer: DatasetWriter) -> None:
         metrics.record(
             recording, hosts=hosts, services=services, entry=entry, folder=day.folder / "metric", writer=writer
         )
-        spans.record(recording, source=day.folder / "trace")
+        if spans.count():
+            spans.record(recording, source=day.folder / "trace")
         calls = tuple(sorted({*spans.edges(), *(edge for edge in published if set(edge) <= set(services))}))
         _record_topology(recording, calls, hosts)
         _note(day, writer, spans=spans, logs=logs, minutes=minutes)
@@ -171,6 +172,9 @@ def _note(
     for modality, found in minutes.items():
         if not found:
             writer.notice(f"{day.name}: no {modality} data was published")
+    twice = spans.repeated()
+    if twice:
+        writer.notice(f"{day.name}: {twice} row(s) repeat a span of another row, mostly in the next file; one is kept")
     orphans = spans.orphans()
     if orphans:
         writer.notice(f"{day.name}: {orphans} of {spans.count()} span(s) are orphans: their parent was not published")

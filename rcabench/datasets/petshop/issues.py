@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 from rcabench.core.errors import DataError
 from rcabench.core.time import format_utc
 from rcabench.datasets.callgraph import Edge
-from rcabench.datasets.petshop.samples import Sample, read_samples
+from rcabench.datasets.petshop.samples import Sample, period_of, read_samples
 from rcabench.datasets.writer import DatasetWriter
 
 
@@ -31,9 +31,8 @@ class Alert:
     def text(self) -> str:
         """The alert as a symptom, in the same words for issues and for healthy windows."""
         when = format_utc(datetime.fromtimestamp(self.time, tz=UTC))
-        return (
-            f"Alert at {when}: {self.metric} ({self.aggregate}) of {self.node}; find the root cause, if there is one."
-        )
+        where = f"{self.metric} ({self.aggregate}) of {self.node}"
+        return f"Alert at {when}: {where}; find the root cause, if there is one."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,7 +101,22 @@ def _read_issue(folder: Path, writer: DatasetWriter) -> Issue:
         aggregate=_text(file, target, "agg"), time=int(time),
     )  # fmt: skip
     samples = read_samples(folder / "metrics.csv", writer)
+    _check_clock(file, alert.time, samples)
     return Issue(alert=alert, root_cause=_text(file, cause, "node"), samples=samples)
+
+
+def _check_clock(file: Path, time: int, samples: Sequence[Sample]) -> None:
+    period = period_of(samples)
+    first, after = samples[0].time - period, samples[-1].time + period
+    if first <= time < after:
+        return
+    hours = round((time - (first + after) / 2) / 1800) / 2
+    raise DataError(
+        file,
+        f"target.timestamp {time} lies outside of its metrics.csv ({samples[0].time} to {samples[-1].time}); its clock"
+        f" seems to be {abs(hours):g} hour(s) {'ahead of' if hours > 0 else 'behind'} that of the samples",
+        remedy="both are seconds since 1970 in UTC; bring them to one zone",
+    )
 
 
 def _object(file: Path, plain: Any, key: str) -> Mapping[str, Any]:

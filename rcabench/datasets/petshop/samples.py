@@ -7,6 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from rcabench.core.errors import DataError
@@ -69,7 +70,7 @@ def read_samples(file: Path, writer: DatasetWriter) -> tuple[Sample, ...]:
 
 def period_of(samples: Sequence[Sample]) -> int:
     """Return the seconds from one sample to the next, as most of them have it."""
-    steps = Counter(later.time - earlier.time for earlier, later in zip(samples, samples[1:], strict=False))
+    steps = Counter(later.time - earlier.time for earlier, later in pairwise(samples))
     return min(steps, key=lambda step: (-steps[step], step), default=300)
 
 
