@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -114,6 +115,9 @@ def _generated(name: str) -> Dataset:
         with locked(folder.parent / f"{name}.lock"):
             # Another process may have been faster.
             if not (folder / MANIFEST).is_file():
+                for left in folder.parent.glob(f".{folder.name}.partial-*"):
+                    # By someone who was killed; whoever is alive would hold the lock.
+                    shutil.rmtree(left, ignore_errors=True)
                 adapter = Registry.of("datasets").build(spec)
                 with DatasetWriter.create(folder, name=name, card=pack["card"], importer=spec.to_plain()) as writer:
                     adapter.convert(None, writer)
@@ -203,10 +207,12 @@ def _what_to_do(text: str, given: Path) -> str:
         return f"{text!r} is no dataset folder: it does not exist"
     if text in card_names():
         card = find_card(text)
-        source = f" from {card.source}" if card.source else ""
+        target = data_root() / text
+        if card.source is None:
+            return f"{text!r} is made to measure: `rcabench datasets import {text} --out {target}`"
         return (
-            f"{text!r} is known, and its data is not here: fetch it{source}, then"
-            f" `rcabench datasets import ADAPTER FETCHED --out {data_root() / text}`"
+            f"{text!r} is known, and its data is not here: fetch it from {card.source}, then"
+            f" `rcabench datasets import ADAPTER FETCHED --out {target}`"
         )
     known = {entry.name for entry in catalogue()}
     return (
