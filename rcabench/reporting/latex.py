@@ -28,6 +28,7 @@ class LatexReporter:
 
     Attributes:
         metrics: `headline`, `all`, or score names, `*` allowed.
+        columns: figures side by side; what is more goes into further panels of the same table.
         standalone: a whole document that compiles on its own.
 
     Example:
@@ -36,11 +37,16 @@ class LatexReporter:
     """
 
     metrics: str | Sequence[str] = "headline"
+    columns: int = 6
     standalone: bool = False
+
+    def __post_init__(self) -> None:
+        if self.columns < 1:
+            raise ValueError(f"columns is {self.columns!r}; write 1 or more")
 
     def render(self, records: Sequence[RunRecord]) -> tuple[Page, ...]:
         """Return one page, `report.tex`."""
-        tables = [_table(board) for board in leaderboards(records, self.metrics)]
+        tables = [_table(board, self.columns) for board in leaderboards(records, self.metrics)]
         if self.standalone:
             head = "\\documentclass{article}\n\\usepackage[utf8]{inputenc}\n\\usepackage{booktabs,graphicx}"
             parts = [head, "\\begin{document}", *tables, "\\end{document}"]
@@ -59,23 +65,35 @@ def escaped(text: str) -> str:
     return _PATTERN.sub(lambda match: _SPECIAL[match[0]], " ".join(text.split()))
 
 
-def _table(board: Leaderboard) -> str:
-    figures = len(board.headings) - board.labels
-    # In braces: a row that begins with [ would be read as the optional argument of the line break before it.
-    rows = [" & ".join(f"{{{escaped(cell)}}}" for cell in row) + r" \\" for row in board.rows]
+def _table(board: Leaderboard, columns: int) -> str:
+    figures = range(board.labels, len(board.headings))
+    panels = [tuple(figures[start : start + columns]) for start in range(0, len(figures), columns)]
     return "\n".join(
         (
             r"\begin{table}[htbp]",
             r"\centering",
-            rf"\caption{{{escaped(board.title)}. {' '.join(map(escaped, board.notes))}}}",
-            r"\resizebox{\textwidth}{!}{%",
-            rf"\begin{{tabular}}{{{'l' * board.labels}{'r' * figures}}}",
+            rf"\caption{{{escaped(board.title)}}}",
+            "\n\\par\\medskip\n".join(_panel(board, panel) for panel in panels),
+            r"\par\smallskip",
+            rf"\parbox{{\textwidth}}{{\footnotesize {' '.join(map(escaped, board.notes))}}}",
+            r"\end{table}",
+        )
+    )
+
+
+def _panel(board: Leaderboard, figures: Sequence[int]) -> str:
+    columns = (*range(board.labels), *figures)
+    # In braces: a row that begins with [ would be read as the optional argument of the line break before it.
+    lines = [" & ".join(f"{{{escaped(row[i])}}}" for i in columns) + r" \\" for row in (board.headings, *board.rows)]
+    return "\n".join(
+        (
+            r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%",
+            rf"\begin{{tabular}}{{{'l' * board.labels}{'r' * len(figures)}}}",
             r"\toprule",
-            " & ".join(f"{{{escaped(heading)}}}" for heading in board.headings) + r" \\",
+            lines[0],
             r"\midrule",
-            *rows,
+            *lines[1:],
             r"\bottomrule",
             r"\end{tabular}}",
-            r"\end{table}",
         )
     )

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from itertools import groupby
 
 from rcabench.core.run import RunRecord
-from rcabench.reporting.metric import in_order, is_share
+from rcabench.reporting.metric import in_order, is_conditional, is_share
 from rcabench.reporting.statistics import Estimate
 from rcabench.reporting.summary import Cost, SummaryRow, summarise
 
@@ -41,12 +41,12 @@ _COSTS: tuple[tuple[str, str], ...] = (
     ("usd", "USD"),
 )
 
-_NOTES = (
+_NOTE = (
     "Each figure is a mean over n cases with its 95 % interval: Wilson's where every case is right or wrong, "
-    "else a bootstrap over cases. A failed diagnosis is a miss. Columns without n in the heading name it in each cell.",
-    "chain.hops, onset.abs_error_s and fault.AC@1|service are means over the cases that have an answer to measure.",
-    "seconds and queries: median per diagnosis; calls, tokens and USD: mean per diagnosis.",
+    "else a bootstrap over cases. A failed diagnosis is a miss. Columns without n in the heading name it in each cell."
 )
+_CONDITIONAL_NOTE = "A mean over the cases that have an answer to measure, so read it with its n: {}."
+_COST_NOTE = "seconds and queries: median per diagnosis; model calls, tokens and USD: mean per diagnosis."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,7 +118,8 @@ def _leaderboard(members: Sequence[SummaryRow], metrics: str | Sequence[str], *,
     labels = len(headings)
     headings += ["n", "failed", *(["missing"] if missing else [])]
     cells = [_label_cells(row, several_runs=several_runs, missing=missing) for row in members]
-    for name in _chosen(members, metrics):
+    chosen = _chosen(members, metrics)
+    for name in chosen:
         found = [row.metric(name) for row in members]
         counts = {estimate.n for estimate in found if estimate.value is not None}
         common = len(counts) == 1
@@ -135,7 +136,7 @@ def _leaderboard(members: Sequence[SummaryRow], metrics: str | Sequence[str], *,
         headings=tuple(headings),
         labels=labels,
         rows=tuple(map(tuple, cells)),
-        notes=(*_incomplete_note(members), *_NOTES),
+        notes=_notes(members, chosen, costs=bool(costs)),
     )
 
 
@@ -175,8 +176,14 @@ def _title(members: Sequence[SummaryRow], *, show_digest: bool) -> str:
     return f"{first.dataset}{version}: {counted}, onset {'given' if first.onset_given else 'withheld'}"
 
 
-def _incomplete_note(members: Sequence[SummaryRow]) -> tuple[str, ...]:
-    count = sum(row.missing for row in members)
-    if not count:
-        return ()
-    return (f"Incomplete: {count} planned diagnoses are not recorded yet; n counts the cases that are.",)
+def _notes(members: Sequence[SummaryRow], chosen: Sequence[str], *, costs: bool) -> tuple[str, ...]:
+    notes = [_NOTE]
+    missing = sum(row.missing for row in members)
+    if missing:
+        notes.insert(0, f"Incomplete: {missing} planned diagnoses are not recorded yet; n counts the cases that are.")
+    conditional = [name for name in chosen if is_conditional(name)]
+    if conditional:
+        notes.append(_CONDITIONAL_NOTE.format(", ".join(conditional)))
+    if costs:
+        notes.append(_COST_NOTE)
+    return tuple(notes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 _QUANTITIES = ("chain.hops", "onset.abs_error_s")
+_CONDITIONAL = (*_QUANTITIES, "fault.AC@1|service")
 _LOWER_IS_BETTER = (*_QUANTITIES, "healthy.false_alarm", "faulty.abstained")
 
 _LEVELS = ("service", "host", "pod")
@@ -33,6 +34,11 @@ ORDER: tuple[str, ...] = (
 def is_share(name: str) -> bool:
     """Return whether a score lives in [0, 1]; unknown scores are taken to, until a value lies outside."""
     return name not in _QUANTITIES
+
+
+def is_conditional(name: str) -> bool:
+    """Return whether a score exists only where the answer has something to measure, so that a miss leaves its n."""
+    return name in _CONDITIONAL
 
 
 def lower_is_better(name: str) -> bool:

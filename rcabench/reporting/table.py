@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _GAP = 2
-"""Blanks between columns."""
+"""Blanks between columns; rich draws one of them as an invisible rule."""
 _NARROWEST = 40
 
 
@@ -88,7 +88,7 @@ def _print_panel(console: Console, board: Leaderboard, columns: Sequence[int]) -
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, _GAP, 0, 0), pad_edge=False, show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, _GAP - 1, 0, 0), pad_edge=False, show_edge=False)
     for i in columns:
         heading = Text(board.headings[i].replace(" (n=", "\n(n="))
         table.add_column(heading, justify="left" if i < board.labels else "right", overflow="fold", vertical="bottom")
