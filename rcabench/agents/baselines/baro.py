@@ -9,11 +9,12 @@ import numpy as np
 
 from rcabench.agents.baselines.changepoint import run_starts
 from rcabench.agents.baselines.columns import Floats, deviation, extremes, farthest, quantile, varies
-from rcabench.agents.baselines.panel import NORMAL_SECONDS, MetricPanel, metric_panel
+from rcabench.agents.baselines.panel import NORMAL_SECONDS, MetricPanel, Series, metric_panel
 from rcabench.agents.baselines.ranking import Wording, nothing_to_compare, ranked_verdict
+from rcabench.agents.specialists.metric_kinds import kind_of
 from rcabench.core.incident import Incident
 from rcabench.core.time import from_micros
-from rcabench.core.verdict import Verdict
+from rcabench.core.verdict import Signal, Verdict
 from rcabench.telemetry.base import Telemetry
 
 _NORMAL_IQR = 1.349
@@ -39,10 +40,10 @@ class Baro:
        interquartile range of those before. Series are sorted by score; components take the
        place of their first series. Series that are constant before are dropped.
 
-    Departures, each with its reason. The published detector watches latencies and error rates,
-    chosen by name; names steer nothing here, so it watches the `dimensions` series with the
-    highest robust score in the window (hundreds would drown the change of a few, and the full
-    covariance of hundreds cannot be learned from so few samples). IQR = 0 in a series that is not
+    Departures, each with its reason. The published detector watches all latencies and error
+    rates; this one those `dimensions` of them (told by `agents/specialists/metric_kinds.yaml`; of all
+    series, where there are none) with the highest robust score in the window: hundreds would drown
+    the change of a few, and their covariance cannot be learned from so few samples. IQR = 0 in a series that is not
     constant: 1.349 standard deviations take its place, as for a normal distribution (released
     code: 1, so that the ranking depends on the units). Drops count as much as rises, as |...|
     says (released code: rises only). Missing samples are left out (released code: the sample
@@ -114,6 +115,8 @@ def change_point(panel: MetricPanel, *, hazard: float, dimensions: int) -> datet
     that an outlier makes none; only where no run lasts, the first one counts.
     """
     scores = robust_scores(panel)
+    symptomatic = np.array([_shows_symptoms(series) for series in panel.series]) & np.isfinite(scores)
+    scores = np.where(symptomatic, scores, np.nan) if symptomatic.any() else scores
     order = np.argsort(-np.where(np.isfinite(scores), scores, -np.inf), kind="stable")[:dimensions]
     watched = np.sort(order[np.isfinite(scores[order])])
     grid = panel.chosen(watched).grid(most_rows=_MOST_STEPS)
@@ -127,3 +130,8 @@ def change_point(panel: MetricPanel, *, hazard: float, dimensions: int) -> datet
     lasting = inside[1:][inside[1:] == inside[:-1]]
     first = lasting if len(lasting) else inside
     return from_micros(int(grid.times[first[0]])) if len(first) else None
+
+
+def _shows_symptoms(series: Series) -> bool:
+    kind = kind_of(series.metric)
+    return kind is not None and kind.signal in (Signal.LATENCY, Signal.ERROR)

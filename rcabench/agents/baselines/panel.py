@@ -155,9 +155,9 @@ class MetricPanel:
         step = max(self.step_seconds, sum(window.seconds for window in windows) / most_rows)
         normal = [_stepped(self.normal, window, step) for window in self.normal_windows]
         parts = [*normal, _stepped(self.anomalous, self.anomalous_window, step)]
-        cells = pd.DataFrame(np.vstack([values for values, _ in parts])).ffill()
+        cells = pd.DataFrame(np.vstack([values for values, _ in parts]))
         return Grid(
-            values=cells.fillna(cells.median()).fillna(0.0).to_numpy(dtype=np.float64),
+            values=cells.ffill().fillna(cells.median()).fillna(0.0).to_numpy(dtype=np.float64),
             times=np.concatenate([starts for _, starts in parts]),
             normal_rows=sum(len(starts) for _, starts in normal),
         )

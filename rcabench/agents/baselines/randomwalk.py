@@ -6,7 +6,6 @@ import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 import numpy as np
 import pandas as pd
@@ -14,7 +13,14 @@ import pandas as pd
 from rcabench.agents.baselines.baro import robust_scores
 from rcabench.agents.baselines.columns import Floats, deviation, mean, quantile, varies
 from rcabench.agents.baselines.panel import NORMAL_SECONDS, MetricPanel, metric_panel
-from rcabench.agents.baselines.ranking import WITH_EVIDENCE, first_series, nothing_to_compare, pod_hosts, rise
+from rcabench.agents.baselines.ranking import (
+    WITH_EVIDENCE,
+    fault_type_of,
+    first_series,
+    nothing_to_compare,
+    pod_hosts,
+    rise,
+)
 from rcabench.core.component import CallChain, ComponentRef, Level
 from rcabench.core.incident import Incident
 from rcabench.core.question import EdgeChanges, MetricPoints, OperationSeries, Topology
@@ -52,7 +58,8 @@ class RandomWalk:
     none; services that it does not know are reached by restarts only. The symptom is where the
     alert fired or, where that is not told, the farthest strayed of the services that nobody calls;
     where it has no curve, the mean curve of all services stands in. The call chain is the shortest
-    path from the symptom to the first candidate.
+    path from the symptom to the first candidate. Pods of a service are ranked, and fault types
+    told, by BARO's robust score of their metrics.
 
     Attributes:
         alpha: probability to walk on rather than to restart.
@@ -233,22 +240,23 @@ def _candidates(
 ) -> tuple[Candidate, ...]:
     """Return the services in the order given, each with its pods, the farthest strayed one first."""
     order = [int(index) for index in np.argsort(-scores, kind="stable") if np.isfinite(scores[index])]
-    places: dict[str, list[tuple[str | None, str | None, datetime | None]]] = {}
+    places: dict[str, list[tuple[str | None, str | None, int | None]]] = {}
     for (service, pod, host), index in first_series(panel, order, pod_hosts(topology)).items():
         if service is not None:
-            places.setdefault(service, []).append((pod, host, rise(panel, index)))
+            places.setdefault(service, []).append((pod, host, index))
     cited = {finding.component.name: (finding.id,) for finding in evidence}
     return tuple(
         Candidate(
             service=service,
             pod=pod,
             host=host,
-            onset=incident.hints.onset or began,
+            fault_type=None if index is None else fault_type_of(panel.series[index]),
+            onset=incident.hints.onset or (None if index is None else rise(panel, index)),
             confidence=min(1.0, max(0.0, share)),
             evidence=cited.get(service, ()),
         )
         for service, share in visits
-        for pod, host, began in places.get(service, [(None, None, None)])
+        for pod, host, index in places.get(service, [(None, None, None)])
     )
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from rcabench.agents.baselines.columns import Floats
-from rcabench.agents.baselines.panel import MetricPanel
+from rcabench.agents.baselines.panel import MetricPanel, Series
+from rcabench.agents.specialists.metric_kinds import kind_of
 from rcabench.core.component import ComponentRef, Level
 from rcabench.core.incident import Incident
 from rcabench.core.question import MetricChanges, Topology
@@ -49,7 +50,8 @@ def ranked_verdict(
     """Rank components by their highest-scoring series.
 
     Series are sorted by score, then by name; each component (service, pod and host together) takes
-    the place of its first series. Series whose score is not finite are left out.
+    the place of its first series, and the fault type that this series' kind of metric points to.
+    Series whose score is not finite are left out.
 
     Args:
         incident: whose hint, where there is one, is the onset of every candidate.
@@ -71,7 +73,10 @@ def ranked_verdict(
                 series_evidence(f"{wording.method}-{rank}", panel, index, float(scores[index]), wording, began)
             )
         cited = (evidence[-1].id,) if rank <= WITH_EVIDENCE else ()
-        candidates.append(Candidate(service=service, pod=pod, host=host, onset=began, evidence=cited))
+        fault_type = fault_type_of(panel.series[index])
+        candidates.append(
+            Candidate(service=service, pod=pod, host=host, fault_type=fault_type, onset=began, evidence=cited)
+        )
     if not candidates:
         return nothing_to_compare(wording.method)
     return Verdict(
@@ -106,6 +111,12 @@ def pod_hosts(topology: pd.DataFrame) -> Mapping[str, str]:
     return dict(zip(edges["source"].astype(str), edges["target"].astype(str), strict=True))
 
 
+def fault_type_of(series: Series) -> str | None:
+    """Return the kind of fault that a change of this metric points to, None where it points to none."""
+    kind = kind_of(series.metric)
+    return None if kind is None else kind.fault_type
+
+
 def rise(panel: MetricPanel, index: int) -> datetime | None:
     """Return when a series first went half of the way to its farthest from the normal median."""
     normal, values = panel.normal.values[:, index], panel.anomalous.values[:, index]
@@ -121,6 +132,7 @@ def series_evidence(
 ) -> Evidence:
     """Return what a series says against its component, with the question that shows it."""
     series = panel.series[index]
+    kind = kind_of(series.metric)
     normal, values = panel.normal.values[:, index], panel.anomalous.values[:, index]
     if series.pod is not None:
         component = ComponentRef(level=Level.POD, name=series.pod)
@@ -137,6 +149,8 @@ def series_evidence(
             f"{np.nanmedian(normal):.4g} before, range {np.nanmin(values):.4g} to {np.nanmax(values):.4g} after."
         ),
         strength=max(0.0, score) / (max(0.0, score) + _HALF_STRENGTH),
+        signal=None if kind is None else kind.signal,
+        fault_type=fault_type_of(series),
         onset=began,
         question=MetricChanges(
             windows=(panel.anomalous_window,),
