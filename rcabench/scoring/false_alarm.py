@@ -17,7 +17,7 @@ class FalseAlarm:
 
     On a healthy window an abstention or an empty verdict is right, and blaming anything is a false alarm. A failed
     diagnosis is neither: it raised no alarm, and it was not right, so it is 0 in both and stays in
-    both denominators.
+    both denominators. On a faulty case it blames nothing, like an abstention, and counts as one.
 
     Example:
         >>> from rcabench.testing import small_incident
@@ -34,5 +34,5 @@ class FalseAlarm:
         return (
             Score(name="healthy.correct", value=quiet if healthy else None),
             Score(name="healthy.false_alarm", value=alarm if healthy else None),
-            Score(name="faulty.abstained", value=None if healthy else quiet),
+            Score(name="faulty.abstained", value=None if healthy else 1.0 - alarm),
         )

@@ -48,17 +48,25 @@ class Taxonomy:
 
     @classmethod
     def named(cls, name: str) -> Taxonomy:
-        """Return a taxonomy by id (`nezha.v1`), by name (its newest version), or by path of a YAML file.
+        """Return a taxonomy by id (`nezha.v1`), file name (`nezha.v1.yaml`), name (its newest version), or path.
 
         Raises:
             DataError: there is none, or the file is damaged.
         """
+        for file in everything(FOLDER):
+            if name in (file.id, file.file.name):
+                return _parsed(file)
+        for file in newest(FOLDER):
+            if name == file.name:
+                return _parsed(file)
         if name.endswith(".yaml"):
             return _parsed(read(Path(name)))
-        for file in (*everything(FOLDER), *newest(FOLDER)):
-            if name in (file.id, file.name) and (name == file.id or file in newest(FOLDER)):
-                return _parsed(file)
         raise DataError(FOLDER, f"no taxonomy {name!r}{did_you_mean(name, (f.id for f in everything(FOLDER)))}")
+
+    @property
+    def known(self) -> frozenset[str]:
+        """Every label that has a fault type, the canonical names among them."""
+        return frozenset(self.labels) | _CANONICAL
 
     def canonical(self, label: str) -> FaultType | None:
         """Return the fault type of a label, or None where the taxonomy does not know it."""

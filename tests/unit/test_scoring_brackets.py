@@ -13,6 +13,7 @@ from rcabench.plugins import Registry, Spec
 from rcabench.reporting.metric import ORDER, is_share, lower_is_better
 from rcabench.scoring.base import Scorer
 from rcabench.testing import healthy_incident, small_incident
+from rcabench.testing.scorer_checks import check_scorer
 
 ONSET = parse_utc("2026-01-05T10:05:00Z")
 CAUSE = RootCause(host="h1", service="cart", pod="cart-0", fault_type="cpu", onset=ONSET)
@@ -50,9 +51,9 @@ def test_the_oracle_gets_the_best_value_of_every_score_that_applies(name: str) -
 @pytest.mark.parametrize("verdict", [None, SILENCE], ids=["failed", "abstained"])
 def test_silence_gets_nothing_on_a_faulty_case(name: str, verdict: Verdict | None) -> None:
     values = _values(name, small_incident(), TRUTH, verdict)
-    shares = {n: v for n, v in values.items() if is_share(n) and v is not None and n != "faulty.abstained"}
+    shares = {n: v for n, v in values.items() if is_share(n) and v is not None}
 
-    assert set(shares.values()) <= {0.0}
+    assert shares == {n: 1.0 - _best(n) for n in shares}
     assert {n for n, v in values.items() if v is None} <= {
         "chain.hops",
         "onset.abs_error_s",
@@ -60,6 +61,11 @@ def test_silence_gets_nothing_on_a_faulty_case(name: str, verdict: Verdict | Non
         "healthy.correct",
         "healthy.false_alarm",
     }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_scorer_keeps_to_its_contract(name: str) -> None:
+    check_scorer(lambda: _scorer(name), lower_is_better=frozenset(n for n in ORDER if lower_is_better(n)))
 
 
 @pytest.mark.parametrize("name", NAMES)

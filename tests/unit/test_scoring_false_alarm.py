@@ -29,8 +29,8 @@ def test_on_a_healthy_window_silence_is_right_blame_an_alarm_and_a_failure_neith
     assert values == [correct, false_alarm, None]
 
 
-@pytest.mark.parametrize(("verdict", "abstained"), [(BLAME, 0.0), (SILENT, 1.0), (Verdict(), 1.0), (None, 0.0)])
-def test_on_a_faulty_case_only_abstentions_are_counted(verdict: Verdict | None, abstained: float) -> None:
+@pytest.mark.parametrize(("verdict", "abstained"), [(BLAME, 0.0), (SILENT, 1.0), (Verdict(), 1.0), (None, 1.0)])
+def test_on_a_faulty_case_everything_that_blames_nothing_is_counted(verdict: Verdict | None, abstained: float) -> None:
     values = [score.value for score in FalseAlarm().score(small_incident(), FAULTY, verdict)]
 
     assert values == [None, None, abstained]

@@ -48,7 +48,7 @@ def test_a_taxonomy_is_found_by_id_name_and_file(tmp_path: Path) -> None:
     file = tmp_path / "mine.v3.yaml"
     file.write_text("labels: {slow disk: disk_io}\n")
 
-    assert Taxonomy.named("petshop").id == Taxonomy.named("petshop.v1").id == "petshop.v1"
+    assert {Taxonomy.named(name).id for name in ("petshop", "petshop.v1", "petshop.v1.yaml")} == {"petshop.v1"}
     assert Taxonomy.named(str(file)).canonical("slow disk") == FaultType.DISK_IO
 
 
@@ -72,6 +72,13 @@ def test_a_bad_taxonomy_is_refused_with_file_and_fault(tmp_path: Path, name: str
     with pytest.raises(DataError, match=problem) as caught:
         Taxonomy.named(str(tmp_path / name))
     assert name in str(caught.value)
+
+
+def test_a_taxonomy_knows_its_labels_and_the_fault_types() -> None:
+    taxonomy = Taxonomy.named("nezha.v1")
+
+    assert taxonomy.known >= {"return", "cpu", "database"}
+    assert taxonomy.unmapped(taxonomy.known) == ()
 
 
 def test_a_missing_taxonomy_file_is_refused() -> None:
