@@ -17,6 +17,8 @@ from rcabench.telemetry.base import Telemetry
 _LEAD_SHARE = 0.25
 """Where a benchmark gives neither onset nor reference nor history, this first part of the window
 has to serve as the baseline."""
+_RECENT = timedelta(hours=1)
+"""How much of the history is compared with: older behaviour is another day's load, and costs time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,7 +115,7 @@ def stretches(incident: Incident, onset: datetime | None) -> tuple[TimeWindow, t
     before, after = (None, incident.window) if onset is None else incident.window.split(onset)
     if after is None:  # an onset at or past the end leaves nothing to look at
         before, after = None, incident.window
-    known = [w for w in (incident.history, before, *incident.reference) if w is not None]
+    known = [w for w in (_recent(incident), before, *incident.reference) if w is not None]
     # A reference may lie inside the window of the fault by mistake of a dataset: the fault wins.
     outside = [part for window in known for part in _outside(window, after)]
     return after, merged(tuple(outside))
@@ -124,6 +126,13 @@ def has_rows(telemetry: Telemetry, windows: tuple[TimeWindow, ...], modality: st
     coverage = telemetry.ask(Coverage(windows=windows))
     rows = coverage.loc[coverage["modality"] == modality, "rows"]
     return bool(len(rows)) and int(rows.iloc[0]) > 0
+
+
+def _recent(incident: Incident) -> TimeWindow | None:
+    if incident.history is None:
+        return None
+    start = max(incident.history.start, incident.history.end - _RECENT)
+    return TimeWindow(start=start, end=incident.history.end)
 
 
 def _outside(window: TimeWindow, excluded: TimeWindow) -> Iterable[TimeWindow]:

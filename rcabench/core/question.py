@@ -79,9 +79,9 @@ class MetricChanges(Question):
 
     columns: ClassVar[tuple[str, ...]] = (
         "metric", "service", "pod", "host",
-        "count", "mean", "median", "std", "q25", "q75", "minimum", "maximum",
+        "count", "mean", "median", "std", "q05", "q25", "q75", "q95", "minimum", "maximum",
         "baseline_count", "baseline_mean", "baseline_median", "baseline_std",
-        "baseline_q25", "baseline_q75", "baseline_minimum", "baseline_maximum",
+        "baseline_q05", "baseline_q25", "baseline_q75", "baseline_q95", "baseline_minimum", "baseline_maximum",
     )  # fmt: skip
     windows: tuple[TimeWindow, ...] = ()
     baseline: tuple[TimeWindow, ...] = ()

@@ -19,9 +19,9 @@ def _durations(**changes: float) -> pd.DataFrame:
 
 
 def _levels(rows: int = 1, **changes: float) -> pd.DataFrame:
-    row: dict[str, object] = {"metric": "cpu", "count": 4, "maximum": 10.0, "minimum": 9.0, "baseline_count": 60}
+    row: dict[str, object] = {"metric": "cpu", "count": 4, "q75": 10.0, "q25": 9.0, "baseline_count": 60}
     row |= {"baseline_median": 9.5, "baseline_q25": 9.2, "baseline_q75": 9.8}
-    row |= {"baseline_minimum": 8.5, "baseline_maximum": 10.5}
+    row |= {"baseline_q05": 8.5, "baseline_q95": 10.5}
     return pd.DataFrame([row] * (rows - 1) + [row | changes])
 
 
@@ -61,15 +61,15 @@ def test_an_operation_without_a_baseline_scores_nothing_rather_than_infinity() -
 
 
 def test_a_metric_that_leaves_its_range_scores_in_the_direction_it_left() -> None:
-    shift = level_shift(_levels(maximum=40.0))
+    shift = level_shift(_levels(q75=40.0))
 
     assert shift["up"].iloc[0] > 10.0
     assert shift["down"].iloc[0] < 2.0
 
 
 def test_a_quiet_component_borrows_the_noise_of_its_peers() -> None:
-    flat = {"baseline_q25": 0.0, "baseline_q75": 0.0, "baseline_median": 0.0, "maximum": 0.5}
-    flat |= {"baseline_minimum": 0.0, "baseline_maximum": 0.0}
+    flat = {"baseline_q25": 0.0, "baseline_q75": 0.0, "baseline_median": 0.0, "q75": 0.5}
+    flat |= {"baseline_q05": 0.0, "baseline_q95": 0.0}
     alone = level_shift(_levels(rows=1, **flat))["up"].iloc[-1]
     among_peers = level_shift(_levels(rows=4, **flat))["up"].iloc[-1]
 
@@ -77,9 +77,9 @@ def test_a_quiet_component_borrows_the_noise_of_its_peers() -> None:
 
 
 def test_a_metric_with_hardly_any_baseline_scores_less() -> None:
-    seen = level_shift(_levels(maximum=40.0))["up"].iloc[0]
-    hardly = level_shift(_levels(maximum=40.0, baseline_count=2))["up"].iloc[0]
-    never = level_shift(_levels(maximum=40.0, baseline_count=0))["up"].iloc[0]
+    seen = level_shift(_levels(q75=40.0))["up"].iloc[0]
+    hardly = level_shift(_levels(q75=40.0, baseline_count=2))["up"].iloc[0]
+    never = level_shift(_levels(q75=40.0, baseline_count=0))["up"].iloc[0]
 
     assert 0.0 == never < hardly < seen
 

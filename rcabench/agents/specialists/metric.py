@@ -75,14 +75,14 @@ class MetricSpecialist:
             if kind is None or component is None:
                 continue
             rose = shifts["up"].iloc[int(position)] >= shifts["down"].iloc[int(position)]
-            extreme = row["maximum"] if rose else row["minimum"]
+            reached = row["q75"] if rose else row["q25"]
             yield Evidence(
                 id=f"metric:{component}:{row['metric']}",
                 modality=self.modality,
                 component=component,
                 claim=(
                     f"{row['metric']} {'rose' if rose else 'fell'} from {row['baseline_median']:.4g} (median before) "
-                    f"to {extreme:.4g}, {scores[position]:.1f} robust standard deviations"
+                    f"to {reached:.4g} ({'upper' if rose else 'lower'} quartile after), {scores[position]:.1f} deviations"
                 ),
                 strength=round(float(strengths[position]), 4),
                 signal=kind.signal,

@@ -11,6 +11,10 @@ Floats = npt.NDArray[np.float64]
 _SIGMA_OF_IQR = 1.349
 """Interquartile range of a normal distribution in standard deviations."""
 _SIGMA_OF_P95 = 1.645
+_ENOUGH_FOR_TAIL = 20
+_FEW_POINTS = 6.0
+_TAIL_WEIGHT = 0.5
+"""Tails wander by themselves from one quarter of an hour to the next: they count half."""
 
 
 def saturate(score: Floats, half: float) -> Floats:
@@ -45,16 +49,18 @@ def duration_shift(frame: pd.DataFrame, quantity: str, *, count: str, floor: flo
     old = {q: _decades(frame[f"baseline_{quantity}_{q}"]) for q in ("p25", "p50", "p75", "p95")}
     spread = np.maximum((old["p75"] - old["p25"]) / _SIGMA_OF_IQR, floor)
     tail = np.maximum((old["p95"] - old["p50"]) / _SIGMA_OF_P95, spread)
-    middle_shift, tail_shift = now["p50"] - old["p50"], now["p95"] - old["p95"]
-    score = np.maximum(middle_shift / spread, tail_shift / tail)
-    decades = np.maximum(middle_shift, tail_shift)
     seen = frame[count].to_numpy(dtype=np.float64)
     seen_before = frame[f"baseline_{count}"].to_numpy(dtype=np.float64)
-    damped = score * np.sqrt(seen / (seen + 5.0)) * np.sqrt(seen_before / (seen_before + 10.0))
-    comparable = (seen > 0) & (seen_before > 0) & np.isfinite(damped)
+    middle_shift = now["p50"] - old["p50"]
+    # The 95th percentile of a handful of spans is their maximum, and says nothing.
+    tail_shift = np.where(seen >= _ENOUGH_FOR_TAIL, _TAIL_WEIGHT * (now["p95"] - old["p95"]), -np.inf)
+    score = np.fmax(middle_shift / spread, tail_shift / tail)
+    decades = np.fmax(middle_shift, tail_shift)
+    comparable = (seen > 0) & (seen_before > 0) & np.isfinite(score)
+    damped = np.where(comparable, score, 0.0) * np.sqrt(seen / (seen + 5.0) * seen_before / (seen_before + 10.0))
     return pd.DataFrame(
         {
-            "score": np.where(comparable, damped, 0.0),
+            "score": damped,
             "decades": np.where(comparable, decades, 0.0),
             "factor": np.power(10.0, np.where(comparable, decades, 0.0)),
         },
@@ -65,9 +71,10 @@ def duration_shift(frame: pd.DataFrame, quantity: str, *, count: str, floor: flo
 def level_shift(frame: pd.DataFrame) -> pd.DataFrame:
     """Score the rise and the fall of every metric series of a MetricChanges answer.
 
-    A series is suspected for leaving the range that it kept in the baseline. Its spread is the
-    largest of: its own robust deviation; a third of its own largest baseline excursion; the median
-    of those two over all components that report the same metric (a quiet component borrows the
+    A series is suspected for leaving the range that it kept in the baseline: its upper quartile
+    after the onset for a rise, its lower quartile for a fall, against the baseline's median. Its
+    spread is the largest of: its interquartile range and its 5 % tails, as standard deviations; the
+    median of these over all components that report the same metric (a quiet component borrows the
     noise of its peers); and 5 % of its own level. Few baseline points widen the spread.
 
     Returns:
@@ -75,16 +82,21 @@ def level_shift(frame: pd.DataFrame) -> pd.DataFrame:
     """
     middle = frame["baseline_median"].to_numpy(dtype=np.float64)
     iqr = (frame["baseline_q75"] - frame["baseline_q25"]).to_numpy(dtype=np.float64) / _SIGMA_OF_IQR
-    above = frame["baseline_maximum"].to_numpy(dtype=np.float64) - middle
-    below = middle - frame["baseline_minimum"].to_numpy(dtype=np.float64)
-    own = np.fmax(iqr, np.fmax(above, below) / 3.0)
-    peers = pd.Series(own, index=frame.index).groupby(frame["metric"]).transform("median").to_numpy(dtype=np.float64)
-    few = 1.0 + 6.0 / np.maximum(frame["baseline_count"].to_numpy(dtype=np.float64), 1.0)
-    spread = np.maximum(np.fmax(own, peers), np.maximum(0.05 * np.abs(middle), 1e-9)) * few
-    up = (frame["maximum"].to_numpy(dtype=np.float64) - middle) / spread
-    down = (middle - frame["minimum"].to_numpy(dtype=np.float64)) / spread
+    above = (frame["baseline_q95"].to_numpy(dtype=np.float64) - middle) / _SIGMA_OF_P95
+    below = (middle - frame["baseline_q05"].to_numpy(dtype=np.float64)) / _SIGMA_OF_P95
+    few = 1.0 + _FEW_POINTS / np.maximum(frame["baseline_count"].to_numpy(dtype=np.float64), 1.0)
+    least = np.maximum(0.05 * np.abs(middle), 1e-9)
     known = (frame["count"].to_numpy() > 0) & (frame["baseline_count"].to_numpy() >= 2)
-    return pd.DataFrame({"up": np.where(known, up, 0.0), "down": np.where(known, down, 0.0)}, index=frame.index)
+    shifts = {}
+    for name, moved, tail in (
+        ("up", frame["q75"].to_numpy(dtype=np.float64) - middle, above),
+        ("down", middle - frame["q25"].to_numpy(dtype=np.float64), below),
+    ):
+        own = np.fmax(iqr, tail)
+        peers = pd.Series(own, index=frame.index).groupby(frame["metric"]).transform("median").to_numpy()
+        spread = np.maximum(np.fmax(own, peers), least) * few
+        shifts[name] = np.where(known, moved / spread, 0.0)
+    return pd.DataFrame(shifts, index=frame.index)
 
 
 def _decades(micros: pd.Series[float]) -> Floats:

@@ -43,7 +43,7 @@ class TraceSpecialist:
         <Modality.TRACE: 'trace'>
     """
 
-    half_score: float = 3.0
+    half_score: float = 6.0
     half_decades: float = 0.3
     half_z: float = 5.0
     minimum: float = 0.1
@@ -63,7 +63,7 @@ class TraceSpecialist:
             return Report(modality=self.modality, note="there are no traces after the onset")
         edges = telemetry.ask(EdgeChanges(**stretch))
         calls = telemetry.ask(CallChanges(**stretch))
-        slow = duration_shift(operations, "self", count="self_count")
+        slow = _own_work(operations)
         found = [
             *self._slow_work(scene, operations, slow),
             *self._lagging_calls(scene, edges, operations, slow),
@@ -199,9 +199,24 @@ class TraceSpecialist:
             )
 
 
+_WAITING_SHARE = 0.05
+
+
 def share_strength(shift: pd.DataFrame, half_z: float) -> np.ndarray:
     """Return strengths for changed shares: significant and large, both."""
     return saturate(shift["z"].abs().to_numpy(), half_z) * np.sqrt(shift["difference"].abs().to_numpy())
+
+
+def _own_work(operations: pd.DataFrame) -> pd.DataFrame:
+    """Score how much slower operations do their own work; those that wait for others are left out.
+
+    An operation that sometimes has a remote child waits for it always: where the child is missing,
+    sampling or a lost span hid it, and the wait would look like work.
+    """
+    slow = duration_shift(operations, "self", count="self_count")
+    spans = operations["count"] + operations["baseline_count"]
+    own = operations["self_count"] + operations["baseline_self_count"]
+    return slow.where((spans - own) <= _WAITING_SHARE * spans, 0.0, axis=0)
 
 
 def _own_decades(operations: pd.DataFrame, slow: pd.DataFrame) -> dict[object, float]:

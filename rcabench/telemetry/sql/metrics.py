@@ -15,7 +15,7 @@ _SERIES = ("metric", "service", "pod", "host")
 _DISTRIBUTION = {
     "count": "count(*) {side}",
     "mean": "avg(value) {side}",
-    "quartiles": "quantile_cont(value, [0.25, 0.5, 0.75]) {side}",
+    "quantiles": "quantile_cont(value, [0.05, 0.25, 0.5, 0.75, 0.95]) {side}",
     "std": "stddev_samp(value) {side}",
     "minimum": "min(value) {side}",
     "maximum": "max(value) {side}",
@@ -46,10 +46,10 @@ def metric_changes(question: MetricChanges) -> Statement:
         p.one_of("metric", question.metrics),
         p.one_of("service", question.services),
     )
-    quartiles = ", ".join(
-        f"{side}quartiles[{place}] AS {side}{name}"
+    quantiles = ", ".join(
+        f"{side}quantiles[{place}] AS {side}{name}"
         for side in ("", "baseline_")
-        for place, name in ((1, "q25"), (2, "median"), (3, "q75"))
+        for place, name in enumerate(("q05", "q25", "median", "q75", "q95"), start=1)
     )
     series = ", ".join(_SERIES)
     return p.statement(f"""
@@ -58,5 +58,5 @@ def metric_changes(question: MetricChanges) -> Statement:
             FROM metrics WHERE {condition}
         ), summed AS (
             SELECT {series}, {both_sides(_DISTRIBUTION)} FROM asked GROUP BY {series}
-        ), named AS (SELECT *, {quartiles} FROM summed)
+        ), named AS (SELECT *, {quantiles} FROM summed)
         SELECT {", ".join(question.columns)} FROM named {order(_SERIES)}""")
