@@ -86,7 +86,7 @@ def _evidence(evidence: Evidence, cited: bool, modalities: Mapping[str, str]) ->
     question = tag("small", tag("code", question_text(evidence.question)), class_="question") if evidence.question \
         else None  # fmt: skip
     return tag("tr",
-        tag("td", "★ " if cited else None, evidence.id, class_="small"),
+        tag("td", "★ " if cited else None, evidence.id, class_="id small"),
         tag("td", evidence.modality.value),
         tag("th", evidence.component.name, tag("small", evidence.component.level.value), scope="row", class_="clip"),
         tag("td", figures.shortened(evidence.claim, _LONGEST_TEXT), tag("small", points_to) if points_to else None,

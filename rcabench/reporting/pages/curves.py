@@ -12,7 +12,7 @@ from rcabench.reporting.pages.axis import Axis, round_ticks, time_ticks
 from rcabench.reporting.pages.document import cut
 from rcabench.reporting.pages.markup import Child, Html, join, tag
 from rcabench.reporting.pages.scene import Scene
-from rcabench.reporting.pages.series import Series
+from rcabench.reporting.pages.series import MOVED, Series
 
 _WIDTH, _HEIGHT = 360.0, 150.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40.0, 354.0, 10.0, 128.0
@@ -47,8 +47,9 @@ def _key(scene: Scene, told: Sequence[ToldOnset]) -> Html:
         item("line predicted", f"onset told by {names}{more}") if inside else None,
         item("window", f"incident window {figures.clock(scene.case.incident.window.start)}–"
                        f"{figures.clock(scene.case.incident.window.end)}"),
-        item("usual", "baseline: middle half of its values, and its stretches where they are in view"),
-        item("line middle", "baseline median"),
+        item("calm", "baseline") if intersections(scene.long_baseline, (scene.drawn,)) else None,
+        item("usual", "middle half of the baseline's values"),
+        item("line middle", "their median"),
         class_="key", aria_label="Key to the curves",
     )  # fmt: skip
 
@@ -73,8 +74,8 @@ def _change(series: Series) -> str:
 def _drawing(series: Series, scene: Scene, told: Sequence[ToldOnset]) -> Html:
     values = [value for _, value in series.points]
     low, high = min(*values, *(series.usual or values)), max(*values, *(series.usual or values))
-    # A curve that moves by less than its own height is drawn from zero, so that noise looks like noise.
-    if 0.0 < low < 0.75 * high:
+    # What did not move is drawn from zero, so that its noise looks like noise.
+    if low > 0.0 and (low < 0.75 * high or series.score < MOVED):
         low = 0.0
     measure = figures.Measure.of(max(abs(low), abs(high)), series.unit)
     # Round in the unit that is shown: 300 MiB is a tick, 300,000,000 bytes are not.
@@ -98,16 +99,15 @@ def _shades(series: Series, scene: Scene, x: Axis, y: Axis) -> Html:
         start, end = x.clamped(to_micros(window.start)), x.clamped(to_micros(window.end))
         return tag("rect", x=start, y=_TOP, width=end - start, height=_BOTTOM - _TOP, class_=kind)
 
-    shades: list[Child] = [stretch(scene.case.incident.window, "window")]
+    calm = intersections(scene.long_baseline, (scene.drawn,))
+    shades: list[Child] = [stretch(window, "reference") for window in calm]
+    shades.append(stretch(scene.case.incident.window, "window"))
     if series.usual is not None and series.before is not None:
         low, high = y.clamped(series.usual[0]), y.clamped(series.usual[1])
         height = max(1.5, low - high)
         shades.append(tag("rect", x=_LEFT, y=high, width=_RIGHT - _LEFT, height=height, class_="usual"))
         middle = y.clamped(series.before)
         shades.append(tag("line", x1=_LEFT, x2=_RIGHT, y1=middle, y2=middle, class_="median"))
-    for window in intersections(scene.long_baseline, (scene.drawn,)):
-        start, end = x.clamped(to_micros(window.start)), x.clamped(to_micros(window.end))
-        shades.append(tag("rect", x=start, y=_BOTTOM, width=end - start, height=3.0, class_="reference"))
     return join(*shades)
 
 

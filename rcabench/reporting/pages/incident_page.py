@@ -19,6 +19,7 @@ from rcabench.reporting.pages.log_table import log_table
 from rcabench.reporting.pages.markup import Child, Html, join, tag
 from rcabench.reporting.pages.matrix import told
 from rcabench.reporting.pages.scene import Scene
+from rcabench.reporting.pages.series import MOVED
 from rcabench.reporting.pages.verdict_table import Answer, first, verdict_table
 from rcabench.reporting.pages.waterfall import waterfall
 
@@ -157,13 +158,13 @@ def _metrics(view: IncidentView, scene: Scene, shown: Exhibits, answers: Sequenc
         return None
     choice = shown.series
     if not choice.chosen:
-        words = "No metric series changed." if choice.total else "There are no metrics in this window."
+        words = f"None of {choice.total:,} series moved." if choice.total else "There are no metrics in this window."
         return join(heading("Metrics", level=3), tag("p", words, class_="soft"))
     onsets = _onsets(view, answers)
     lead = (
-        f"The {len(choice.chosen)} of {choice.total:,} series that moved most, in robust standard deviations of their "
-        "baseline; at most two per component, up to two of the root cause among them. Times are UTC, "
-        f"{figures.day(scene.drawn.end)}."
+        f"{choice.moved:,} of {choice.total:,} series moved by at least {MOVED:g} robust standard deviations of their "
+        f"baseline; {len(choice.chosen)} are shown: those that moved most, at most two per component, and two of the "
+        f"root cause, moved or not. Times are UTC, {figures.day(scene.drawn.end)}."
     )
     return join(heading("Metrics", level=3), tag("p", lead, class_="small soft"), curves(choice.chosen, scene, onsets))
 

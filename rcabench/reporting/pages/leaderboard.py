@@ -45,7 +45,7 @@ def finding(group: Group) -> Html:
         name,
         f" has {title(leading)} ",
         tag("span", figures.ratio(top.value), class_="big"),
-        f" (n\N{NO-BREAK SPACE}{top.n})",
+        f" (n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{top.n})",
     )
     if len(rated) == 1:
         return join(value, "; there is nobody to compare it with.")
@@ -137,7 +137,7 @@ def _metric_head(name: str, group: Group) -> Html:
         tag("small", level),
         _words(rest or level),
         "\N{NO-BREAK SPACE}↓" if lower_is_better(name) else None,
-        tag("small", "n in cells" if n is None else f"n\N{NO-BREAK SPACE}{n}"),
+        tag("small", "n in cells" if n is None else f"n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{n}"),
         scope="col", class_="n", data_sort="number", title=f"{name}: {better}",
     )  # fmt: skip
 
@@ -149,7 +149,7 @@ def _common_n(name: str, group: Group) -> int | None:
 
 def _metric_cell(name: str, entry: Entry, group: Group, *, big: bool = False) -> Html:
     value = entry.row.metric(name)
-    n = f"n\N{NO-BREAK SPACE}{value.n}" if _common_n(name, group) is None else None
+    n = f"n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{value.n}" if _common_n(name, group) is None else None
     if value.value is None:
         return tag("td", tag("span", figures.ABSENT, class_="soft"), tag("small", n), class_="n", data_value="")
     interval = "no interval" if value.low is None or value.high is None else _interval(name, value.low, value.high)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rcabench.reporting.pages import figures
 from rcabench.reporting.pages.document import table
 from rcabench.reporting.pages.markup import Html, join, tag
-from rcabench.reporting.pages.templates import TemplateChange, TemplateChoice
+from rcabench.reporting.pages.templates import SURPRISING, TemplateChange, TemplateChoice
 
 _LONGEST = 400
 
@@ -16,9 +16,10 @@ def log_table(choice: TemplateChoice) -> Html:
     heads = [tag("th", name, scope="col") for name in names]
     heads += [tag("th", name, scope="col", class_="n") for name in ("Lines", "Expected", "Change")]
     caption = (
-        f"{len(choice.chosen)} of {choice.total:,} templates: the novel ones ({choice.novel:,} in all) and those whose "
-        f"counts changed most. {choice.lines:,} lines during the fault, {choice.baseline_lines:,} in the baseline. "
-        "“Expected” is the template's share of the baseline, scaled to the lines during the fault."
+        f"{len(choice.chosen)} of {choice.total:,} templates: novel ones ({choice.novel:,} in all), and those whose "
+        f"counts changed more than chance explains (G > {SURPRISING}). {choice.lines:,} lines during the fault, "
+        f"{choice.baseline_lines:,} in the baseline. “Expected” is the template's share of the baseline, scaled to the "
+        "lines during the fault."
     )
     rows = [_row(change, choice) for change in choice.chosen]
     return table(tag("thead", tag("tr", *heads)), tag("tbody", *rows), caption=caption, class_="logs")

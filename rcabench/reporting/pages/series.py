@@ -14,6 +14,8 @@ from rcabench.telemetry.base import Telemetry
 
 _PER_COMPONENT = 2
 _GUARANTEED = 2
+MOVED = 2.0
+"""Robust standard deviations from which on a series counts as moved."""
 _MOST_POINTS = 240
 _LEAST_SPREAD = 0.05
 _IQR_TO_SIGMA = 1.349
@@ -59,10 +61,11 @@ class SeriesChoice:
 
     chosen: tuple[Series, ...]
     total: int
+    moved: int
 
 
 def most_changed(telemetry: Telemetry, scene: Scene, *, limit: int, units: Mapping[str, str]) -> SeriesChoice:
-    """Return the series that moved most; at most two per component, two of the blamed one among them."""
+    """Return the series that moved most, at most two per component, and two of the blamed one, moved or not."""
     answer = rows(telemetry.ask(MetricChanges(windows=(scene.fault,), baseline=scene.long_baseline)))
     if not answer:
         answer = rows(telemetry.ask(MetricChanges(windows=(scene.drawn,), baseline=scene.long_baseline)))
@@ -70,18 +73,22 @@ def most_changed(telemetry: Telemetry, scene: Scene, *, limit: int, units: Mappi
     picked = _picked(ranked, scene, limit)
     points = _points(telemetry, scene, [row for _, row in picked])
     chosen = [_series(score, row, scene, units, points.get(_name(row), [])) for score, row in picked]
-    return SeriesChoice(chosen=tuple(series for series in chosen if series.points), total=len(answer))
+    return SeriesChoice(
+        chosen=tuple(series for series in chosen if series.points),
+        total=len(answer),
+        moved=sum(score >= MOVED for score, _ in ranked),
+    )
 
 
 def _picked(ranked: Sequence[tuple[float, Row]], scene: Scene, limit: int) -> list[tuple[float, Row]]:
-    moved = [pair for pair in ranked if pair[0] > 0.0]
-    guilty = [pair for pair in moved if _blamed(scene, pair[1])][:_GUARANTEED]
+    moved = [pair for pair in ranked if pair[0] >= MOVED]
+    guilty = [pair for pair in ranked if _blamed(scene, pair[1])][:_GUARANTEED]
     seen: Counter[str] = Counter()
     picked = list(guilty)
     for pair in moved:
         component = pair[1]["pod"] or pair[1]["service"] or pair[1]["host"] or ""
         seen[component] += 1
-        if len(picked) < limit and seen[component] <= _PER_COMPONENT and pair not in guilty:
+        if seen[component] <= _PER_COMPONENT and pair not in guilty and len(picked) < limit:
             picked.append(pair)
     return sorted(picked[:limit], key=lambda pair: (-pair[0], _name(pair[1])))
 

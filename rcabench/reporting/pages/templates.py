@@ -14,6 +14,8 @@ from rcabench.telemetry.base import Telemetry
 
 _SEVERITIES = ("FATAL", "ERROR", "WARN", "INFO", "DEBUG", "TRACE")
 _NOVEL_SHARE = 2 / 3
+SURPRISING = 10.8
+"""G above which a changed count is shown: chance exceeds it once in a thousand (chi squared, one degree of freedom)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,7 +73,7 @@ def changed_templates(telemetry: Telemetry, scene: Scene, *, limit: int) -> Temp
     novel = sorted((c for c in changes if c.novel), key=_novelty) if baseline_lines else []
     others = sorted((c for c in changes if not c.novel or not baseline_lines), key=_weight)
     share = max(int(limit * _NOVEL_SHARE), limit - len(others))
-    chosen = [*novel[:share], *(c for c in others[: limit - min(len(novel), share)] if _weight(c)[0] < 0)]
+    chosen = [*novel[:share], *(c for c in others[: limit - min(len(novel), share)] if -2 * _weight(c)[0] > SURPRISING)]
     return TemplateChoice(
         chosen=tuple(chosen), total=len(changes), novel=len(novel), lines=lines, baseline_lines=baseline_lines
     )

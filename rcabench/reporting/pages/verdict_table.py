@@ -38,11 +38,16 @@ def first(verdict: Verdict | None) -> Candidate | None:
     return verdict.candidates[0] if verdict is not None and verdict.candidates and not verdict.abstained else None
 
 
+def named(verdict: Verdict | None, level: Level) -> str | None:
+    """Return the first name at `level`, which is what AC@1 judges: candidates without one consume no rank."""
+    ranking = verdict.ranking(level) if verdict is not None and not verdict.abstained else ()
+    return ranking[0] if ranking else None
+
+
 def _is_told(level: Level, answers: Sequence[Answer], truth: Truth | None) -> bool:
     if level is not Level.OPERATION and truth is not None and any(cause.at(level) for cause in truth.root_causes):
         return True
-    leads = (first(result.diagnosis.verdict) for _, result in answers)
-    return any(lead is not None and lead.at(level) for lead in leads)
+    return any(named(result.diagnosis.verdict, level) for _, result in answers)
 
 
 def _truth_row(truth: Truth, levels: Sequence[Level]) -> Html:
@@ -80,12 +85,14 @@ def _row(label: str, result: ScoredDiagnosis, levels: Sequence[Level], truth: Tr
     if lead is None:
         words = join("abstained: no fault named")
         return tag("tr", head, chip, tag("td", words, colspan=len(levels) + 3, class_="soft"), cost)
-    told = [tag("td", _marked(lead.at(level), score(result, f"{level}.AC@1")), class_="clip") for level in levels]
+    told = [tag("td", _marked(named(diagnosis.verdict, level), score(result, f"{level}.AC@1"))) for level in levels]
+    faults = [candidate.fault_type for candidate in diagnosis.verdict.candidates if candidate.fault_type] \
+        if diagnosis.verdict else []  # fmt: skip
     return tag("tr",
         head,
         chip,
         *told,
-        tag("td", _marked(lead.fault_type, score(result, "fault.AC@1")), class_="clip"),
+        tag("td", _marked(faults[0] if faults else None, score(result, "fault.AC@1"))),
         tag("td", _onset(lead, result, truth)),
         tag("td", _chain_cell(result, truth)),
         cost,
@@ -133,8 +140,10 @@ def _chain_cell(result: ScoredDiagnosis, truth: Truth | None) -> Html:
     told = verdict.call_chain if verdict is not None else None
     exact, overlap = score(result, "chain.exact"), score(result, "chain.edge_f1")
     drawn = chain(told, truth.call_chain if truth is not None else None)
+    if told is None:
+        return drawn
     small = tag("small", f"edge F1 {figures.ratio(overlap)}") if overlap is not None and exact != 1.0 else None
-    return join(mark(exact) if told is not None else None, drawn, small)
+    return join(mark(exact), drawn, small)
 
 
 def chain(told: CallChain | None, true: CallChain | None) -> Html:
