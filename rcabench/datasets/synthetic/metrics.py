@@ -70,7 +70,9 @@ def samples(system: System, state: State, *, step_seconds: int, rng: np.random.G
     """Sample every metric once per step, with noise, and with the samples missing that scrapes miss."""
     width = step_seconds // STEP_SECONDS
     pods = {name: _averaged(values, width) for name, values in _pod_values(system, state).items()}
-    at = state.seconds[::width] * 1e6
+    # A sample sums up the time before it, so that it tells nothing of what comes after.
+    whole = len(state.seconds) // width
+    at = (state.seconds[: whole * width : width] + step_seconds) * 1e6
     # Each scrape target has its own second, and jitter; a pod that is down answers no scrape.
     gone = _averaged(state.down, width) > 0.5
     there = ~gone & ~_scrape_gaps(gone.shape, rng)
