@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from rcabench.agents.call_graph import descendants
 from rcabench.agents.scene import Placement, Scene
+from rcabench.agents.specialists.metric_kinds import kind_of
 from rcabench.core.component import Level
 from rcabench.core.verdict import Evidence, Modality, Signal
 
 TRAVELLING: frozenset[Signal | None] = frozenset({Signal.BEHAVIOR, Signal.LATENCY, Signal.ERROR, Signal.TRAFFIC, None})
 """Signals that callers show as well when a callee is at fault."""
+
+
+_TOPICS = frozenset({Signal.LATENCY, Signal.ERROR})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,6 +28,9 @@ class Weights:
         confirmed: each confirming modality multiplies the remaining doubt's exponent by 1 + this.
         disputed: each disputing modality takes away this share of the strength.
         explained: share of a travelling signal that a fully suspect callee explains away.
+        off_path: share of the suspicion that a service loses which the alerting service does not
+            call, directly or through others.
+        off_topic: share that latency evidence loses when the alert is about errors, and the reverse.
         threshold: suspicion below which the team abstains.
     """
 
@@ -32,6 +39,8 @@ class Weights:
     confirmed: float = 0.2
     disputed: float = 0.6
     explained: float = 0.7
+    off_path: float = 0.7
+    off_topic: float = 0.6
     threshold: float = 0.2
 
     def of(self, modality: Modality, signal: Signal | None) -> float:
@@ -67,13 +76,14 @@ def pool(evidence: Sequence[Evidence], scene: Scene, weights: Weights) -> tuple[
     Returns:
         Suspects by falling suspicion, ties by name; the order of `evidence` does not matter.
     """
-    by_place = _by_place(evidence, scene)
+    by_place = _by_place(_on_topic(evidence, scene, weights), scene)
     local: dict[str, float] = {}
     travelling: dict[str, float] = {}
     for name, items in by_place.items():
         local[name] = _combined([e for e in items if e.signal not in TRAVELLING], weights)
         travelling[name] = _combined([e for e in items if e.signal in TRAVELLING], weights)
     callees = scene.callees()
+    path = _path_of_alert(scene, callees)
     suspects = []
     for name, items in by_place.items():
         below = [_either(local[d], travelling[d]) for d in sorted(descendants(name, callees)) if d in local]
@@ -81,7 +91,7 @@ def pool(evidence: Sequence[Evidence], scene: Scene, weights: Weights) -> tuple[
         suspects.append(
             Suspect(
                 place=_place(items, scene, weights),
-                suspicion=round(_either(local[name], left), 6),
+                suspicion=round(_either(local[name], left) * (1.0 if name in path else 1.0 - weights.off_path), 6),
                 fault_types=_fault_types(items, weights),
                 evidence=tuple(sorted(items, key=lambda e: (-effective(e, weights), e.id))),
             )
@@ -94,6 +104,32 @@ def effective(item: Evidence, weights: Weights) -> float:
     believed = 1.0 - (1.0 - item.strength) ** (1.0 + weights.confirmed * len(item.confirmed_by))
     believed *= (1.0 - weights.disputed) ** len(item.disputed_by)
     return weights.of(item.modality, item.signal) * believed
+
+
+def _path_of_alert(scene: Scene, callees: Mapping[str, frozenset[str]]) -> Container[str]:
+    """Return the services at or below the one that raised the alert; all, where that is unknown."""
+    symptom = scene.incident.symptom_component
+    if symptom is None or symptom.name not in callees:
+        return _Everything()
+    return descendants(symptom.name, callees) | {symptom.name}
+
+
+class _Everything:
+    def __contains__(self, item: object) -> bool:
+        return True
+
+
+def _on_topic(evidence: Sequence[Evidence], scene: Scene, weights: Weights) -> tuple[Evidence, ...]:
+    """Weaken evidence of the other kind than the alert: slow is not failing, failing is not slow."""
+    metric = scene.incident.symptom_metric
+    kind = kind_of(metric) if metric else None
+    if kind is None or kind.signal not in _TOPICS:
+        return tuple(evidence)
+    (other,) = _TOPICS - {kind.signal}
+    return tuple(
+        replace(item, strength=item.strength * (1.0 - weights.off_topic)) if item.signal is other else item
+        for item in evidence
+    )
 
 
 def _by_place(evidence: Sequence[Evidence], scene: Scene) -> dict[str, list[Evidence]]:

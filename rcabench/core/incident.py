@@ -50,6 +50,7 @@ class Incident:
         dataset: name of the dataset.
         symptom: the alert or the question, in words.
         symptom_component: where the alert fired, where that is known.
+        symptom_metric: name of the metric that raised the alert, where that is known.
         window: the stretch of telemetry in which the incident happens; may hold minutes before it.
         reference: stretches that the benchmark declares free of faults, for comparison.
         history: telemetry before the window that may be looked at; it may hold earlier faults.
@@ -65,6 +66,7 @@ class Incident:
     history: TimeWindow | None = None
     asked: tuple[Aspect, ...]
     symptom_component: ComponentRef | None = None
+    symptom_metric: str | None = None
     hints: Hints = Hints()
 
     @property

@@ -82,7 +82,7 @@ class MetricSpecialist:
                 component=component,
                 claim=(
                     f"{row['metric']} {'rose' if rose else 'fell'} from {row['baseline_median']:.4g} (median before) "
-                    f"to {reached:.4g} ({'upper' if rose else 'lower'} quartile after), {scores[position]:.1f} deviations"
+                    f"to {reached:.4g} ({'upper' if rose else 'lower'} quartile after), {scores[position]:.1f} sigma"
                 ),
                 strength=round(float(strengths[position]), 4),
                 signal=kind.signal,

@@ -76,14 +76,17 @@ class PetShop:
             reference = _reference(baseline, healthy, period)
             with writer.recording(RECORDING) as recording:
                 _record(recording, issues, healthy, baseline, edges, folder=root)
+            # The past of every case begins with the first one, healthy or not: what went wrong before is
+            # the only telemetry of the same months, for the baseline was recorded much later.
+            first = min(samples[0].time for samples in (*(i.samples for i in issues), *(w.samples for w in healthy)))
             for issue in issues:
                 writer.case(
-                    incident=_incident(issue.alert, issue.samples, reference, period),
+                    incident=_incident(issue.alert, issue.samples, reference, period, first),
                     truth=_truth(issue, edges), recording=RECORDING,
                 )  # fmt: skip
             for window in healthy:
                 writer.case(
-                    incident=_incident(window.alert, window.samples, reference, period),
+                    incident=_incident(window.alert, window.samples, reference, period, first),
                     truth=Truth(topology=edges), recording=RECORDING,
                 )  # fmt: skip
 
@@ -159,11 +162,15 @@ def _batches(samples: Sequence[Sample]) -> Iterator[pa.RecordBatch]:
         })  # fmt: skip
 
 
-def _incident(alert: Alert, samples: Sequence[Sample], reference: tuple[TimeWindow, ...], period: int) -> Incident:
+def _incident(
+    alert: Alert, samples: Sequence[Sample], reference: tuple[TimeWindow, ...], period: int, first: int
+) -> Incident:
+    start = samples[0].time
     return Incident(
         id="unnamed", dataset="unnamed", symptom=alert.text,
         symptom_component=ComponentRef(level=Level.SERVICE, name=alert.node),
-        window=_window(samples[0].time, samples[-1].time + period), reference=reference, asked=ASKED,
+        symptom_metric=alert.metric, history=_window(first, start) if first < start else None,
+        window=_window(start, samples[-1].time + period), reference=reference, asked=ASKED,
     )  # fmt: skip
 
 
