@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -56,13 +57,20 @@ class RunWriter:
         done: keys of the diagnoses that the run held when it was opened.
     """
 
-    def __init__(self, folder: Path, manifest: Manifest) -> None:
+    def __init__(self, folder: Path, manifest: Manifest, *, sync_seconds: float = 1.0) -> None:
         """Begin the run that `manifest` describes in `folder`, or go on with it.
+
+        Args:
+            folder: of the run; made where it is not there.
+            manifest: what the run is planned with.
+            sync_seconds: how much work a power cut may cost; a kill costs nothing that was appended.
 
         Raises:
             RecordError: the folder holds something else or another plan's run, or another process appends to it.
         """
         self.folder = folder
+        self._sync_seconds = sync_seconds
+        self._synced_at = time.monotonic()
         self._open = ExitStack()
         folder.mkdir(parents=True, exist_ok=True)
         with self._open as undo:
@@ -81,7 +89,7 @@ class RunWriter:
             self._open = undo.pop_all()
 
     def append(self, entry: Entry) -> None:
-        """Add a diagnosis; once this returns, no kill and no power cut takes it away."""
+        """Add a diagnosis; once this returns, no kill takes it away."""
         key = list(entry.diagnosis.key)
         diagnosis = entry.diagnosis
         if diagnosis.verdict is not None:
@@ -91,9 +99,15 @@ class RunWriter:
         if entry.transcript:
             self._add(_TRANSCRIPTS, {"key": key, "turns": to_plain(entry.transcript)})
         self._add(_DIAGNOSES, to_plain(diagnosis))
+        # The system keeps what it was given when this process dies, but not when the power goes.
+        if time.monotonic() - self._synced_at >= self._sync_seconds:
+            self._sync()
 
     def close(self) -> None:
-        """Let others append."""
+        """Bring everything to the disk, and let others append."""
+        if self._files:
+            self._sync()
+            self._files.clear()
         self._open.close()
 
     def __enter__(self) -> Self:
@@ -105,10 +119,13 @@ class RunWriter:
         self.close()
 
     def _add(self, name: str, plain: Mapping[str, Any]) -> None:
-        file = self._files[name]
-        file.write(_line(plain).encode())
-        file.flush()
-        os.fsync(file.fileno())
+        self._files[name].write(_line(plain).encode())
+        self._files[name].flush()
+
+    def _sync(self) -> None:
+        for file in self._files.values():
+            os.fsync(file.fileno())
+        self._synced_at = time.monotonic()
 
 
 def read_run(folder: Path | str, *, rubric: str | None = None) -> RunRecord:

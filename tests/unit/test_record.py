@@ -101,10 +101,16 @@ def test_what_was_appended_is_read_back(tmp_path: Path) -> None:
 
 
 def test_a_diagnosis_reaches_the_disk_after_all_that_belongs_to_it(tmp_path: Path, synced: list[str]) -> None:
-    with RunWriter(tmp_path / "run", manifest()) as run:
+    files = ["queries.jsonl", "transcripts.jsonl", "diagnoses.jsonl"]
+    with RunWriter(tmp_path / "run", manifest(), sync_seconds=0.0) as run:
         del synced[:]
         run.append(entry("a"))
-        assert synced == ["queries.jsonl", "transcripts.jsonl", "diagnoses.jsonl"]
+        assert synced == files
+    with RunWriter(tmp_path / "run", manifest(), sync_seconds=3600.0) as run:
+        del synced[:]
+        run.append(entry("b"))
+        assert synced == []
+    assert synced == files
 
 
 def test_a_failure_is_kept_like_a_verdict(tmp_path: Path) -> None:
