@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.preprocessing import RobustScaler, StandardScaler
 
-from rcabench.agents.baselines.columns import deviation, extremes, farthest, mean, quantile, varies
+from rcabench.agents.baselines.columns import deviation, extremes, farthest, interquartile_range, mean, quantile, varies
 
 
 def ragged() -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
@@ -64,3 +64,11 @@ def test_the_farthest_sample_is_the_one_that_scikit_learns_scalers_find() -> Non
     assert farthest(after, center=quantile(normal, 0.5), scale=width, two_sided=False) == pytest.approx(
         robust.max(axis=0)
     )
+
+
+def test_rounding_alone_makes_no_interquartile_range() -> None:
+    """Quantiles exported by monitoring systems differ in the last bit; dividing by that makes 1e16."""
+    values = np.array([[0.00475, 1.0], [0.00475 * (1 + 1e-15), 2.0], [0.00475 * (1 - 1e-15), 4.0], [0.2, 9.0]])
+
+    assert interquartile_range(values[:3]).tolist() == [0.0, 1.5]
+    assert np.isnan(interquartile_range(np.full((3, 1), np.nan))).all()

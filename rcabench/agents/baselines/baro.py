@@ -8,7 +8,15 @@ from datetime import datetime
 import numpy as np
 
 from rcabench.agents.baselines.changepoint import run_starts
-from rcabench.agents.baselines.columns import Floats, deviation, extremes, farthest, quantile, varies
+from rcabench.agents.baselines.columns import (
+    Floats,
+    deviation,
+    extremes,
+    farthest,
+    interquartile_range,
+    quantile,
+    varies,
+)
 from rcabench.agents.baselines.panel import NORMAL_SECONDS, MetricPanel, Series, metric_panel
 from rcabench.agents.baselines.ranking import Wording, nothing_to_compare, ranked_verdict
 from rcabench.agents.specialists.metric_kinds import kind_of
@@ -101,7 +109,7 @@ def robust_scores(panel: MetricPanel, *, as_released: bool = False) -> Floats:
     NaN where a series was constant, or has no samples in one of the periods.
     """
     normal, values = panel.normal.values, panel.anomalous.values
-    width = quantile(normal, 0.75) - quantile(normal, 0.25)
+    width = interquartile_range(normal)
     compared = varies(normal) & varies(values) if as_released else varies(normal)
     spread = np.ones_like(width) if as_released else _NORMAL_IQR * deviation(normal)
     scale = np.where(compared, np.where(width > 0, width, spread), np.nan)

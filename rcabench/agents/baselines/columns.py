@@ -42,6 +42,12 @@ def quantile(values: Floats, share: float) -> Floats:
     return between
 
 
+def interquartile_range(values: Floats) -> Floats:
+    """Return the third quartile minus the first of each column, exactly 0 where only rounding parts them."""
+    low, high = quantile(values, 0.25), quantile(values, 0.75)
+    return np.where(_differ(low, high) | np.isnan(low), high - low, 0.0)
+
+
 def extremes(values: Floats) -> tuple[Floats, Floats]:
     """Return the smallest and the largest sample of each column, NaN for a column without any."""
     finite = np.isfinite(values)
@@ -53,8 +59,7 @@ def extremes(values: Floats) -> tuple[Floats, Floats]:
 def varies(values: Floats) -> Booleans:
     """Return whether each column holds two different samples."""
     lowest, highest = extremes(values)
-    different: Booleans = highest - lowest > _SAME * np.maximum(np.abs(lowest), np.abs(highest))
-    return different
+    return _differ(lowest, highest)
 
 
 def farthest(values: Floats, *, center: Floats, scale: Floats, two_sided: bool) -> Floats:
@@ -64,3 +69,8 @@ def farthest(values: Floats, *, center: Floats, scale: Floats, two_sided: bool) 
     """
     distance = (values - center) / scale
     return extremes(np.abs(distance) if two_sided else distance)[1]
+
+
+def _differ(low: Floats, high: Floats) -> Booleans:
+    different: Booleans = high - low > _SAME * np.maximum(np.abs(low), np.abs(high))
+    return different

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from rcabench.agents.baselines.baro import robust_scores
-from rcabench.agents.baselines.columns import Floats, deviation, mean, quantile, varies
+from rcabench.agents.baselines.columns import Floats, deviation, interquartile_range, mean, quantile, varies
 from rcabench.agents.baselines.panel import NORMAL_SECONDS, MetricPanel, metric_panel
 from rcabench.agents.baselines.ranking import (
     WITH_EVIDENCE,
@@ -154,7 +154,7 @@ def strays(panel: MetricPanel, services: Sequence[str]) -> Floats:
     """
     values = panel.grid(most_rows=_MOST_STEPS).values
     normal = panel.normal.values
-    width = quantile(normal, 0.75) - quantile(normal, 0.25)
+    width = interquartile_range(normal)
     scale = np.where(varies(normal), np.where(width > 0, width, deviation(normal)), np.nan)
     strayed = np.abs((values - quantile(normal, 0.5)) / scale)
     places = {service: place for place, service in enumerate(services)}
