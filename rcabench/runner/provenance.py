@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterable
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from platform import python_version
@@ -27,10 +28,12 @@ def versions() -> dict[str, str]:
     return found
 
 
+@cache
 def commit() -> str | None:
     """Return the commit of the checkout that the package runs from, with a `+` where it has changes.
 
-    None for an installed package, or where git does not answer.
+    As it was when this process asked first, which is closest to the code that it has loaded. None for
+    an installed package, or where git does not answer.
     """
     checkout = Path(__file__).resolve().parents[2]
     if not (checkout / ".git").exists():
