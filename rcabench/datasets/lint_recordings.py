@@ -16,7 +16,10 @@ _TEXTS = (
     ("spans", "CAST(attributes AS VARCHAR)"), ("logs", "body"), ("events", "kind"), ("events", "text"),
     ("metrics", "service"), ("metrics", "pod"), ("spans", "service"), ("spans", "pod"), ("logs", "pod"),
 )  # fmt: skip
-_TELLING = r"\b(chaos[a-z-]*|chaosblade|litmuschaos|stress-ng|fault[ _-]?inject[a-z]*|inject(ed|ion)?[ _-]?(fault|failure|delay|time|error)s?|root[ _-]cause)\b"  # noqa: E501
+_TELLING = (
+    r"(?:^|[^a-z0-9])(?:chaos[a-z-]*|litmuschaos|stress-ng|fault[ _-]?inject[a-z]*"
+    r"|inject(?:ed|ion)?[ _-]?(?:fault|failure|delay|time|error)s?|root[ _-]cause)(?:[^a-z0-9]|$)"
+)
 _HALF_HOUR = 1800.0
 _NEAR = 240.0
 """Seconds by which two modalities may differ at their ends, and still be shifted by a whole half hour."""
@@ -96,11 +99,12 @@ def label_pattern(labels: frozenset[str]) -> str | None:
 
     Example:
         >>> label_pattern(frozenset({"cpu", "network_delay"}))
-        '\\\\b(network[ _-]?delay)\\\\b'
+        '(?:^|[^a-z0-9])(?:network[ _-]?delay)(?:[^a-z0-9]|$)'
     """
     parts = []
     for label in sorted(labels):
         words = re.findall(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])", label)
         if len(words) > 1:
             parts.append("[ _-]?".join(word.lower() for word in words))
-    return rf"\b({'|'.join(parts)})\b" if parts else None
+    # An underscore counts as part of a word for \b, and labels stand between underscores in metric names.
+    return f"(?:^|[^a-z0-9])(?:{'|'.join(parts)})(?:[^a-z0-9]|$)" if parts else None
