@@ -1,33 +1,52 @@
-"""One recording on its way to disk: staged as it comes, cleaned, ordered and written on finish."""
+"""One recording on its way to disk: staged as it comes, cleaned, put in order and written on finish."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import shutil
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Self
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from rcabench.core.errors import DataError
-from rcabench.datasets import layout
+from rcabench.datasets import handover, layout, span_links
 from rcabench.datasets.import_summary import Progress, SkipLog
-from rcabench.plugins import did_you_mean
+from rcabench.datasets.staged_rows import Codes, StagedRows, ordered, row_bytes
+from rcabench.datasets.table_file import write_table_file
+from rcabench.datasets.template_table import mine_templates, with_templates
 from rcabench.telemetry.base import COLUMNS
 
-if TYPE_CHECKING:
-    pass
+_ROW_GROUP_BYTES = 64_000_000
+_FEWEST_ROW_GROUP_ROWS = 2_048
 
 
 class RecordingWriter:
     """Takes the telemetry of one recording, in any order, in as many pieces as it comes.
 
+    Rows that cannot be kept (no valid time, a value that is null, NaN or infinite, a negative
+    duration, a second span of the same ids) are left out and counted by file and reason. Empty
+    text is stored as null. Templates, the index of traces, calls between services, hosts of pods
+    and units are completed on finish.
+
     Attributes:
         name: of the recording.
-        connection: the DuckDB connection that `add_sql` runs on; an adapter may create views,
-            macros and temporary tables there.
+        rows: table -> rows written; filled on finish.
+        connection: the DuckDB connection that `add_sql` runs on, in UTC; an adapter may create
+            views, macros and temporary tables there.
+
+    Example:
+        A CSV file whose malformed lines are counted by file and line, not fatal:
+
+        >>> recording.add_sql(  # doctest: +SKIP
+        ...     "metrics",
+        ...     '''SELECT make_timestamptz(timestamp * 1000000) AS time, name AS metric, value, host
+        ...        FROM read_csv('metric/*.csv', header = true, store_rejects = true,
+        ...                      columns = {timestamp: 'BIGINT', host: 'VARCHAR', name: 'VARCHAR', value: 'DOUBLE'})''',
+        ...     source="metric/*.csv",
+        ... )
     """
 
     def __init__(
@@ -47,7 +66,9 @@ class RecordingWriter:
         self._work = work
         self._skips = skips
         self._progress = progress
-        self._staged: dict[str, list[Path]] = {}
+        self._staged = {table: StagedRows(table=table) for table in layout.GIVEN}
+        self._finished = False
+        folder.mkdir(parents=True)
         work.mkdir(parents=True)
 
     def __enter__(self) -> Self:
@@ -56,7 +77,7 @@ class RecordingWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
+        if kind is None and not self._finished:
             self.finish()
 
     def add(
@@ -66,136 +87,188 @@ class RecordingWriter:
 
         Args:
             table: metrics, spans, logs, events, topology or units.
-            batches: with columns named as in `COLUMNS`; times carry a zone.
+            batches: with columns named as in `rcabench.telemetry.base.COLUMNS`; times carry a zone.
             source: the file that they come from, for the summary of skips.
 
         Raises:
-            DataError: an unknown table or column, a required one that is missing, a time without
-                a zone, or values that do not fit the column's type.
+            DataError: an unknown table or column, a required one that is missing, times without a
+                zone, or values that do not fit the column's type.
         """
-        self._check_table(table, source)
-        file = self._next_stage(table)
-        schema = _arrow_schema(table)
-        with pq.ParquetWriter(file, schema, compression="lz4", use_dictionary=True) as writer:
-            for batch in batches:
-                rows = pa.Table.from_batches([batch]) if isinstance(batch, pa.RecordBatch) else batch
-                types = {field.name: field.type for field in rows.schema}
-                zoned = "time" not in types or not _lacks_zone(types["time"])
-                self._check_columns(table, tuple(types), zoned=zoned, source=source)
-                writer.write_table(_fitted(rows, schema, source or f"{self.name}/{table}"))
-        self._accept(table, file, source)
+        where = self._where(table, source)
+        file = self._next_stage(table, where)
+        given = handover.stage_batches(self.connection, table, batches, file, where)
+        self._accept(table, file, given, where)
 
     def add_sql(self, table: str, select: str, *, source: Path | str | None = None) -> None:
-        """Take the rows of a DuckDB SELECT, for example over `read_csv`.
+        """Take the rows of a DuckDB SELECT, for example over `read_csv`: the fast path.
+
+        It is run at once, on `connection`. With `store_rejects = true`, the lines that `read_csv`
+        cannot read are counted as skips with file and line; without, the first one is an error.
+        `try_cast` in the SELECT gives null instead of an error, and a null time or value is counted.
+
+        Args:
+            table: as in `add`.
+            select: without a semicolon; columns as in `add`.
+            source: the file that it reads, for the summary of skips.
 
         Raises:
-            DataError: as in `add`, or the statement fails.
+            DataError: as in `add`, or DuckDB refuses the statement.
         """
-        self._check_table(table, source)
-        file = self._next_stage(table)
-        try:
-            types = {row[0]: row[1] for row in self.connection.execute(f"DESCRIBE {select}").fetchall()}
-            zoned = types.get("time", "TIMESTAMP WITH TIME ZONE") == "TIMESTAMP WITH TIME ZONE"
-            self._check_columns(table, tuple(types), zoned=zoned, source=source)
-            columns = ", ".join(
-                f'{layout.clean_expression(table, name)} AS "{name}"'
-                if name in types
-                else f'CAST(NULL AS {layout.duckdb_type(table, name)}) AS "{name}"'
-                for name in layout.given_columns(table)
-            )
-            self.connection.execute(
-                f"COPY (SELECT {columns} FROM ({select})) TO '{file}' (FORMAT parquet, COMPRESSION lz4)"
-            )
-        except duckdb.Error as error:
-            raise DataError(source or f"{self.name}/{table}", str(error)) from error
-        self._take_rejects()
-        self._accept(table, file, source)
+        where = self._where(table, source)
+        file = self._next_stage(table, where)
+        given = handover.stage_select(self.connection, table, select, file, where)
+        handover.take_rejects(self.connection, self._skips)
+        self._accept(table, file, given, where)
 
     def finish(self) -> None:
-        """Order and write everything that was handed over."""
-        for table, files in self._staged.items():
-            staged = f"read_parquet({[str(file) for file in files]!r})"
-            distinct = "DISTINCT" if table in ("topology", "units") else ""
-            if table == "spans":
-                staged = f"(SELECT DISTINCT ON (trace_id, span_id) * FROM {staged})"
-            good = " AND ".join(f"NOT coalesce({bad}, false)" for bad in layout.bad_row_reasons(table).values())
-            extra = ", CAST(NULL AS INTEGER) AS template_id" if table == "logs" else ""
-            self.connection.execute(
-                f"COPY (SELECT {distinct} *{extra} FROM {staged} WHERE {good} ORDER BY {layout.ORDER[table]})"
-                f" TO '{self._folder / table}.parquet'"
-                f" (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {layout.ROW_GROUP_ROWS})"
-            )
-            self.rows[table] = pq.read_metadata(self._folder / f"{table}.parquet").num_rows
-            for file in files:
-                file.unlink()
-        self._staged.clear()
-
-    def _next_stage(self, table: str) -> Path:
-        return self._work / f"{table}-{len(self._staged.get(table, ())):06d}.parquet"
-
-    def _accept(self, table: str, file: Path, source: Path | str | None) -> None:
-        self._staged.setdefault(table, []).append(file)
-        taken = ""
-        for reason, condition in layout.bad_row_reasons(table).items():
-            query = f"SELECT count(*) FROM read_parquet('{file}') WHERE ({condition}) {taken}"
-            found = self.connection.execute(query).fetchone()
-            if found and found[0]:
-                self._skips.add(source or f"{self.name}/{table}", reason, count=found[0])
-            taken += f" AND NOT coalesce({condition}, false)"
-
-    def _take_rejects(self) -> None:
-        tables = self.connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()
-        if ("reject_errors",) not in tables:
-            return
-        found = self.connection.execute(
-            "SELECT file_path, error_type, column_name, line FROM reject_errors"
-            " JOIN reject_scans USING (scan_id, file_id) ORDER BY ALL"
-        ).fetchall()
-        for file, kind, column, line in found:
-            reason = f"{kind.lower()}" + (f" in column {column!r}" if column else "")
-            self._skips.add(Path(file), reason, rows=(line,))
-        self.connection.execute("DROP TABLE reject_errors")
-        self.connection.execute("DROP TABLE reject_scans")
-
-    def _check_table(self, table: str, source: Path | str | None) -> None:
-        if table not in layout.GIVEN:
-            raise DataError(source or self.name, f"no table {table!r}{did_you_mean(table, layout.GIVEN)}")
-
-    def _check_columns(self, table: str, columns: tuple[str, ...], *, zoned: bool, source: Path | str | None) -> None:
-        where = source or f"{self.name}/{table}"
-        known = layout.given_columns(table)
-        for column in columns:
-            if column not in known:
-                raise DataError(where, f"{table} has no column {column!r}{did_you_mean(column, known)}")
-        for column in layout.REQUIRED[table]:
-            if column not in columns:
-                raise DataError(where, f"{table} needs the column {column!r}", remedy="name it in the adapter")
-        if not zoned:
-            raise DataError(where, "times without a time zone", remedy="say which zone, then convert to UTC")
-
-
-def _arrow_schema(table: str) -> pa.Schema:
-    types = {
-        "timestamp[us, UTC]": pa.timestamp("us", tz="UTC"), "string": pa.string(), "double": pa.float64(),
-        "int64": pa.int64(), "int32": pa.int32(), "map<string, string>": pa.map_(pa.string(), pa.string()),
-    }  # fmt: skip
-    return pa.schema([(name, types[COLUMNS[table][name]]) for name in layout.given_columns(table)])
-
-
-def _lacks_zone(kind: Any) -> bool:
-    return bool(pa.types.is_timestamp(kind) and kind.tz is None) or not (
-        pa.types.is_timestamp(kind) or pa.types.is_null(kind)
-    )
-
-
-def _fitted(rows: pa.Table, schema: pa.Schema, where: Path | str) -> pa.Table:
-    columns = []
-    for field in schema:
-        if field.name not in rows.column_names:
-            columns.append(pa.nulls(rows.num_rows, field.type))
-            continue
+        """Put in order and write everything that was handed over."""
+        if self._finished:
+            raise DataError(self.name, "this recording was finished already")
+        self._finished = True
+        # A cursor of our own: whatever the adapter has left open on its connection stays untouched.
+        connection = self.connection.cursor()
+        connection.execute("SET TimeZone = 'UTC'")
         try:
-            columns.append(rows.column(field.name).cast(field.type, safe=not pa.types.is_timestamp(field.type)))
-        except pa.ArrowInvalid as error:
-            raise DataError(where, f"column {field.name!r}: {error}") from error
-    return pa.table(columns, schema=schema)
+            self._write_metrics(connection)
+            edges = self._write_spans(connection)
+            self._write_logs(connection)
+            self._write_events(connection)
+            self._write_topology(connection, edges)
+            self._write_units(connection)
+        finally:
+            connection.close()
+            shutil.rmtree(self._work, ignore_errors=True)
+
+    def _where(self, table: str, source: Path | str | None) -> Path | str:
+        return source if source is not None else f"{self.name}/{table}"
+
+    def _next_stage(self, table: str, where: Path | str) -> Path:
+        if self._finished:
+            raise DataError(where, f"recording {self.name!r} was finished already")
+        if table not in self._staged:
+            handover.check_columns(table, {}, where)
+        return self._work / f"{table}-{len(self._staged[table].files):06d}.parquet"
+
+    def _accept(self, table: str, file: Path, given: set[str], where: Path | str) -> None:
+        if not given:
+            return
+        staged = self._staged[table]
+        staged.files.append(file)
+        staged.given |= given
+        reasons = layout.bad_row_reasons(table)
+        cases = " ".join(f"WHEN {bad} THEN {number}" for number, bad in enumerate(reasons.values()))
+        one = StagedRows(table=table, files=[file])
+        found = self.connection.execute(
+            f"SELECT CASE {cases} END AS reason, count(*) FROM {one.relation} GROUP BY reason ORDER BY reason"
+        ).fetchall()
+        for number, count in found:
+            if number is not None:
+                staged.has_bad_rows = True
+                self._skips.add(where, list(reasons)[number], count=count)
+        staged.count += sum(count for number, count in found if number is None)
+        self._progress(f"{self.name}: reading {table}", rows=staged.count)
+
+    def _write_metrics(self, connection: duckdb.DuckDBPyConnection) -> None:
+        staged = self._staged["metrics"]
+        if staged.files:
+            self._write_ordered(connection, staged, staged.relation)
+
+    def _write_spans(self, connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
+        """Write spans and the index of traces, and return who calls whom."""
+        staged = self._staged["spans"]
+        if not staged.files:
+            return []
+        source = staged.relation
+        doubles = span_links.mark_doubles(connection, staged)
+        if doubles:
+            self._skips.add(
+                f"{self.name}/spans", "a span of the same trace and span id is there already", count=doubles
+            )
+            source = span_links.without_doubles(staged)
+        edges, orphans = span_links.call_edges(connection, source)
+        if orphans:
+            self._skips.notice(
+                f"{self.name}: {orphans} span(s) name a parent that is not in their trace; they are kept"
+            )
+        self._write_ordered(connection, staged, source, looked_up=("trace_id",))
+        self._write_plain("traces", connection.sql(span_links.trace_extents(source)).to_arrow_reader(100_000))
+        return edges
+
+    def _write_logs(self, connection: duckdb.DuckDBPyConnection) -> None:
+        staged = self._staged["logs"]
+        if not staged.files:
+            return
+        self._progress(f"{self.name}: mining log templates")
+        templates = mine_templates(connection, staged)
+        self._write_plain("templates", templates.to_batches())
+        self._write_ordered(connection, staged, with_templates(staged))
+
+    def _write_events(self, connection: duckdb.DuckDBPyConnection) -> None:
+        staged = self._staged["events"]
+        if staged.files:
+            self._write_ordered(connection, staged, staged.relation)
+
+    def _write_topology(self, connection: duckdb.DuckDBPyConnection, calls: list[tuple[str, str]]) -> None:
+        """Write the edges that were given, the calls between spans, and where pods were seen running."""
+        edges = {(caller, callee, "calls") for caller, callee in calls}
+        given = self._staged["topology"]
+        if given.files:
+            edges.update(connection.execute(f"SELECT source, target, kind FROM {given.relation}").fetchall())
+        for table in ("metrics", "spans", "logs", "events"):
+            staged = self._staged[table]
+            if staged.files and staged.given >= {"pod", "host"}:
+                places = f"SELECT DISTINCT pod, host, 'runs_on' AS kind FROM {staged.relation}"
+                found = connection.execute(places).fetchall()
+                edges.update((pod, host, kind) for pod, host, kind in found if pod and host)
+        rows = sorted(edges, key=lambda edge: (edge[2], edge[0], edge[1]))
+        columns = {
+            name: pa.array([row[at] for row in rows], pa.string()) for at, name in enumerate(COLUMNS["topology"])
+        }
+        self._write_plain("topology", pa.table(columns).to_batches())
+
+    def _write_units(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Write a row for every metric; one whose unit was not given has none, and is of the classic channel."""
+        known: dict[str, tuple[str | None, str]] = {}
+        if self._staged["metrics"].files:
+            names = connection.execute(f"SELECT DISTINCT metric FROM {self._staged['metrics'].relation}").fetchall()
+            known = dict.fromkeys((name for (name,) in names), (None, "classic"))
+        if self._staged["units"].files:
+            source = self._staged["units"].relation
+            query = f"SELECT DISTINCT metric, unit, coalesce(channel, 'classic') FROM {source} ORDER BY ALL"
+            given: dict[str, tuple[str | None, str]] = {}
+            for metric, unit, channel in connection.execute(query).fetchall():
+                if given.setdefault(metric, (unit, channel)) != (unit, channel):
+                    raise DataError(
+                        f"{self.name}/units", f"metric {metric!r} has two units: {given[metric]} and {(unit, channel)}"
+                    )
+            known |= given
+        rows = sorted((metric, *rest) for metric, rest in known.items())
+        columns = {name: pa.array([row[at] for row in rows], pa.string()) for at, name in enumerate(COLUMNS["units"])}
+        self._write_plain("units", pa.table(columns).to_batches())
+
+    def _write_ordered(
+        self, connection: duckdb.DuckDBPyConnection, staged: StagedRows, source: str, *, looked_up: tuple[str, ...] = ()
+    ) -> None:
+        table = staged.table
+        codes = Codes.of(connection, staged)
+        size = row_bytes(connection, staged)
+        pieces = ordered(connection, staged, codes, source=source, row_bytes=size)
+        self.rows[table] = write_table_file(
+            self._folder / f"{table}.parquet",
+            self._reported(pieces, table, staged.count),
+            row_group_rows=max(_FEWEST_ROW_GROUP_ROWS, min(layout.ROW_GROUP_ROWS, _ROW_GROUP_BYTES // size)),
+            repeated=tuple(codes.types),
+            looked_up=looked_up,
+        )
+
+    def _write_plain(self, table: str, batches: Iterable[pa.RecordBatch]) -> None:
+        pieces = (pa.Table.from_batches([batch]) for batch in batches)
+        file = self._folder / f"{table}.parquet"
+        self.rows[table] = write_table_file(file, pieces, row_group_rows=layout.ROW_GROUP_ROWS)
+
+    def _reported(self, pieces: Iterable[pa.Table], table: str, total: int) -> Iterator[pa.Table]:
+        rows = 0
+        for piece in pieces:
+            yield piece
+            rows += piece.num_rows
+            self._progress(f"{self.name}: writing {table}", rows=rows, fraction=min(1.0, rows / max(1, total)))

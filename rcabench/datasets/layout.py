@@ -9,6 +9,9 @@ from rcabench.telemetry.base import COLUMNS
 ROW_GROUP_ROWS = 122_880
 """64 to 128 thousand rows prune well (DESIGN, section 4); 60 of DuckDB's vectors of 2,048."""
 
+BUCKET_US = 300_000_000
+"""Metrics are kept together by five minutes, then by service and metric: a question is about minutes and few series."""
+
 GIVEN: tuple[str, ...] = ("metrics", "spans", "logs", "events", "topology", "units")
 """The tables that an adapter hands over; the others are derived from them."""
 
@@ -21,16 +24,26 @@ REQUIRED: Mapping[str, tuple[str, ...]] = {
     "units": ("metric",),
 }
 
-ORDER: Mapping[str, str] = {
-    "metrics": "time_bucket(INTERVAL 5 MINUTE, time), service, metric, time, pod, host, value",
-    "spans": "time, trace_id, span_id",
-    "logs": "time, service, pod, host, body, trace_id, span_id, severity",
-    "events": "time, kind, service, pod, host, text",
-    "topology": "kind, source, target",
-    "units": "metric",
-    "templates": "template_id",
-    "traces": "trace_id",
+REPEATED: Mapping[str, tuple[str, ...]] = {
+    "metrics": ("metric", "service", "pod", "host"),
+    "spans": ("service", "pod", "host", "operation", "kind", "status"),
+    "logs": ("service", "pod", "host", "severity"),
+    "events": (),
 }
+"""Text columns that repeat few values: handled as numbers while they are sorted, dictionary-encoded on disk."""
+
+ALLOWED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "spans": {"status": ("ok", "error")},
+    "logs": {"severity": ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")},
+    "topology": {"kind": ("calls", "runs_on")},
+    "units": {"channel": ("classic", "kernel")},
+}
+"""Columns that take these values only."""
+
+_SEVERITY_SYNONYMS: Mapping[str, str] = {
+    "VERBOSE": "TRACE", "FINE": "DEBUG", "INFORMATION": "INFO", "NOTICE": "INFO", "WARNING": "WARN", "ERR": "ERROR",
+    "SEVERE": "ERROR", "CRITICAL": "FATAL", "CRIT": "FATAL", "ALERT": "FATAL", "EMERG": "FATAL", "PANIC": "FATAL",
+}  # fmt: skip
 
 _DUCKDB_TYPES: Mapping[str, str] = {
     "timestamp[us, UTC]": "TIMESTAMP WITH TIME ZONE",
@@ -56,19 +69,24 @@ def clean_expression(table: str, column: str) -> str:
     """Return the SQL that turns a handed-over column into a canonical one: typed, absent text as null."""
     kind = duckdb_type(table, column)
     cast = f'CAST("{column}" AS {kind})'
+    if column == "severity":
+        synonyms = " ".join(f"WHEN '{word}' THEN '{meant}'" for word, meant in _SEVERITY_SYNONYMS.items())
+        cast = f"CASE upper({cast}) {synonyms} ELSE upper({cast}) END"
+    elif column == "status":
+        cast = f"lower({cast})"
     return f"nullif({cast}, '')" if kind == "VARCHAR" else cast
 
 
 def bad_row_reasons(table: str) -> Mapping[str, str]:
-    """Return why a row of `table` cannot be kept: reason -> SQL condition, the first that holds counts."""
+    """Return why a row of `table` cannot be kept: reason -> SQL condition, never null; the first that holds counts."""
     reasons: dict[str, str] = {}
     for column in REQUIRED[table]:
         if column == "value":
-            reasons["no data (value is null, NaN or infinite)"] = "value IS NULL OR NOT isfinite(value)"
+            reasons["no data: the value is null, NaN or infinite"] = "NOT coalesce(isfinite(value), false)"
         elif column == "time":
-            reasons["no valid time"] = "time IS NULL OR NOT isfinite(time)"
+            reasons["the time is missing or invalid"] = "NOT coalesce(isfinite(time), false)"
         else:
-            reasons[f"no {column}"] = f'"{column}" IS NULL'
+            reasons[f"the {column} is missing"] = f'"{column}" IS NULL'
     if table == "spans":
-        reasons["negative duration"] = "duration_us < 0"
+        reasons["the duration is negative"] = "coalesce(duration_us < 0, false)"
     return reasons

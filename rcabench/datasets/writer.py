@@ -118,7 +118,6 @@ class DatasetWriter:
         if name in self._recordings:
             raise DataError(self._target, f"recording {name!r} was written already")
         folder = self._built / RECORDINGS / name
-        folder.mkdir()
         self._recordings[name] = RecordingWriter(
             name=name, folder=folder, work=self._work / name, connection=self._connection,
             skips=self._skips, progress=self._progress,
