@@ -18,7 +18,9 @@ _LEAD_SHARE = 0.25
 """Where a benchmark gives neither onset nor reference nor history, this first part of the window
 has to serve as the baseline."""
 _RECENT = timedelta(hours=1)
-"""How much of the history is compared with: older behaviour is another day's load, and costs time."""
+"""How much of the history spans and logs are compared with: there are many, and older ones add little."""
+_LONG = timedelta(days=1)
+"""How much of the history metrics are compared with: a day shows what a series does by itself."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,7 +40,8 @@ class Scene:
         incident: as it was given.
         onset: given, or estimated; None while nobody knows.
         after: the stretch in which the fault shows.
-        baseline: stretches to compare with, in time order; may be empty.
+        baseline: stretches to compare spans and logs with, in time order; may be empty.
+        long_baseline: the same for metrics, reaching further back.
         pods: pod name -> placement.
         hosts_of: service -> hosts that its pods run on, sorted.
         callers: service -> (caller service -> number of calls), from traces or else from the topology.
@@ -48,6 +51,7 @@ class Scene:
     onset: datetime | None
     after: TimeWindow
     baseline: tuple[TimeWindow, ...]
+    long_baseline: tuple[TimeWindow, ...]
     pods: Mapping[str, Placement] = field(default_factory=dict)
     hosts_of: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     callers: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
@@ -94,8 +98,10 @@ def survey(incident: Incident, telemetry: Telemetry, *, onset: datetime | None =
     """
     onset = incident.hints.onset or onset
     after, baseline = stretches(incident, onset)
+    _, long_baseline = stretches(incident, onset, reach=_LONG)
     if not baseline:
         baseline, after = _lead_in(incident)
+        long_baseline = baseline
     components = telemetry.ask(Components())
     edges = telemetry.ask(EdgeChanges(windows=(after,), baseline=baseline))
     callers = _callers_of_edges(edges) or _callers_of_topology(telemetry.ask(Topology()))
@@ -104,18 +110,21 @@ def survey(incident: Incident, telemetry: Telemetry, *, onset: datetime | None =
         onset=onset,
         after=after,
         baseline=baseline,
+        long_baseline=long_baseline,
         pods=_pods(components),
         hosts_of=_hosts_of(components),
         callers=callers,
     )
 
 
-def stretches(incident: Incident, onset: datetime | None) -> tuple[TimeWindow, tuple[TimeWindow, ...]]:
-    """Return the stretch after the onset, and everything that may be compared with it."""
+def stretches(
+    incident: Incident, onset: datetime | None, *, reach: timedelta = _RECENT
+) -> tuple[TimeWindow, tuple[TimeWindow, ...]]:
+    """Return the stretch after the onset, and what to compare it with: `reach` of history at most."""
     before, after = (None, incident.window) if onset is None else incident.window.split(onset)
     if after is None:  # an onset at or past the end leaves nothing to look at
         before, after = None, incident.window
-    known = [w for w in (_recent(incident), before, *incident.reference) if w is not None]
+    known = [w for w in (_recent(incident, reach), before, *incident.reference) if w is not None]
     # A reference may lie inside the window of the fault by mistake of a dataset: the fault wins.
     outside = [part for window in known for part in _outside(window, after)]
     return after, merged(tuple(outside))
@@ -128,10 +137,10 @@ def has_rows(telemetry: Telemetry, windows: tuple[TimeWindow, ...], modality: st
     return bool(len(rows)) and int(rows.iloc[0]) > 0
 
 
-def _recent(incident: Incident) -> TimeWindow | None:
+def _recent(incident: Incident, reach: timedelta) -> TimeWindow | None:
     if incident.history is None:
         return None
-    start = max(incident.history.start, incident.history.end - _RECENT)
+    start = max(incident.history.start, incident.history.end - reach)
     return TimeWindow(start=start, end=incident.history.end)
 
 

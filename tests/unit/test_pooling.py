@@ -29,6 +29,7 @@ SCENE = Scene(
     onset=None,
     after=WINDOW,
     baseline=(),
+    long_baseline=(),
     pods={f"{name}-0": Placement(service=name, pod=f"{name}-0", host=f"node-{name}") for name in ("web", "cart", "db")},
     callers={"cart": {"web": 10}, "db": {"cart": 9, "web": 1}},
 )

@@ -46,7 +46,7 @@ class MetricSpecialist:
 
     def investigate(self, scene: Scene, telemetry: Telemetry) -> Report:
         """Return one piece of evidence per component and signal whose metrics left their range."""
-        changes = telemetry.ask(MetricChanges(windows=(scene.after,), baseline=scene.baseline))
+        changes = telemetry.ask(MetricChanges(windows=(scene.after,), baseline=scene.long_baseline))
         if changes.empty:
             return Report(modality=self.modality, note="there are no metrics")
         evidence = strongest(self._evidence(scene, changes), limit=self.limit)
@@ -90,7 +90,7 @@ class MetricSpecialist:
                 onset=scene.onset,
                 question=MetricChanges(
                     windows=(scene.after,),
-                    baseline=scene.baseline,
+                    baseline=scene.long_baseline,
                     metrics=(row["metric"],),
                     services=(row["service"],) if isinstance(row["service"], str) else (),
                 ),

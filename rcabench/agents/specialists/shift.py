@@ -13,6 +13,7 @@ _SIGMA_OF_IQR = 1.349
 _SIGMA_OF_P95 = 1.645
 _ENOUGH_FOR_TAIL = 20
 _FEW_POINTS = 6.0
+_LEAST_SHARE = 0.01
 _TAIL_WEIGHT = 0.5
 """Tails wander by themselves from one quarter of an hour to the next: they count half."""
 
@@ -75,7 +76,7 @@ def level_shift(frame: pd.DataFrame) -> pd.DataFrame:
     after the onset for a rise, its lower quartile for a fall, against the baseline's median. Its
     spread is the largest of: its interquartile range and its 5 % tails, as standard deviations; the
     median of these over all components that report the same metric (a quiet component borrows the
-    noise of its peers); and 5 % of its own level. Few baseline points widen the spread.
+    noise of its peers); and 1 % of its own level. Few baseline points widen the spread.
 
     Returns:
         Columns `up` and `down`: scores in robust standard deviations, index as in `frame`.
@@ -85,7 +86,7 @@ def level_shift(frame: pd.DataFrame) -> pd.DataFrame:
     above = (frame["baseline_q95"].to_numpy(dtype=np.float64) - middle) / _SIGMA_OF_P95
     below = (middle - frame["baseline_q05"].to_numpy(dtype=np.float64)) / _SIGMA_OF_P95
     few = 1.0 + _FEW_POINTS / np.maximum(frame["baseline_count"].to_numpy(dtype=np.float64), 1.0)
-    least = np.maximum(0.05 * np.abs(middle), 1e-9)
+    least = np.maximum(_LEAST_SHARE * np.abs(middle), 1e-9)
     known = (frame["count"].to_numpy() > 0) & (frame["baseline_count"].to_numpy() >= 2)
     shifts = {}
     for name, moved, tail in (
