@@ -91,7 +91,7 @@ def skip_rows(
         found = connection.execute(f"SELECT filename, count(*) FROM {table} WHERE {condition} GROUP BY ALL ORDER BY 1")
         for file, count in found.fetchall():
             sample = connection.execute(
-                f"SELECT COLUMNS(c -> c NOT LIKE '$%') FROM {table}"
+                f"SELECT COLUMNS('^[^$]') FROM {table}"
                 f" WHERE filename = {literal(file)} AND ({condition}) ORDER BY ALL LIMIT {SHOWN}"
             )
             keys = [item[0] for item in sample.description or ()]
@@ -102,9 +102,14 @@ def skip_rows(
 
 
 def line_numbers(file: Path, rows: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Return the one-based lines of `file` that hold these rows (column -> text), ascending."""
+    """Return the one-based lines of `file` that hold these rows (some columns -> text), ascending."""
     with file.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
         reader = csv.reader(stream)
         header = next(reader, [])
-        wanted = [[row.get(column) or "" for column in header] for row in rows]
-        return sorted({reader.line_num for row in reader if row in wanted})
+        known = [place for place, column in enumerate(header) if rows and column in rows[0]]
+        wanted = {tuple(row[header[place]] or "" for place in known) for row in rows}
+        return [
+            reader.line_num
+            for row in reader
+            if len(row) == len(header) and tuple(row[place] for place in known) in wanted
+        ]
