@@ -43,7 +43,7 @@ def _key(scene: Scene, told: Sequence[ToldOnset]) -> Html:
     more = f" and {len(inside) - 6} more" if len(inside) > 6 else ""
     onset = scene.onset
     return tag("ul",
-        item("line true", f"true onset {figures.clock(onset)}") if onset else tag("li", "true onset unknown"),
+        item("line true", f"true onset {figures.clock(onset)}") if onset else tag("li", _without_onset(scene)),
         item("line predicted", f"onset told by {names}{more}") if inside else None,
         item("window", f"incident window {figures.clock(scene.case.incident.window.start)}–"
                        f"{figures.clock(scene.case.incident.window.end)}"),
@@ -52,6 +52,10 @@ def _key(scene: Scene, told: Sequence[ToldOnset]) -> Html:
         item("line middle", "their median"),
         class_="key", aria_label="Key to the curves",
     )  # fmt: skip
+
+
+def _without_onset(scene: Scene) -> str:
+    return "nothing was wrong" if scene.case.truth.healthy else "the true onset is unknown"
 
 
 def _figure(series: Series, scene: Scene, told: Sequence[ToldOnset]) -> Html:

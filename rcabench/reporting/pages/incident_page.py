@@ -136,10 +136,10 @@ def _telemetry(view: IncidentView, answers: Sequence[Answer]) -> Html | None:
     if view.scene is None or view.exhibits is None:
         return None
     scene, shown = view.scene, view.exhibits
-    onset = f"from the true onset {figures.clock(scene.onset)}" if scene.onset else "the whole window (onset unknown)"
+    compared = f"the fault, from the true onset {figures.clock(scene.onset)} to" if scene.onset else "the window until"
     baseline = figures.stretches(scene.baseline) if scene.baseline else "nothing: there is no baseline"
     lead = (
-        f"Chosen by this report from the telemetry that diagnosers could see: the fault, {onset} to "
+        f"Chosen by this report from the telemetry that diagnosers could see: {compared} "
         f"{figures.clock(scene.fault.end)}, is compared with {baseline}."
     )
     return join(

@@ -28,8 +28,8 @@ def index_page(title: str, records: Sequence[RunRecord], groups: Sequence[Group]
 def footer(records: Sequence[RunRecord]) -> Html:
     """Return the foot of every page."""
     versions = sorted({record.manifest.rcabench for record in records})
-    return join(f"Made by rcabench {figures.listed(versions)} from the run records alone. " if versions else "",
-                "All times are UTC. This file needs no network and holds no external reference.")  # fmt: skip
+    return join(f"Made from runs of rcabench {figures.listed(versions)}. " if versions else "",
+                "All times are UTC. This file needs no network and fetches nothing.")  # fmt: skip
 
 
 def _header(title: str, records: Sequence[RunRecord], groups: Sequence[Group]) -> Html:

@@ -70,7 +70,7 @@ def slug(name: str) -> str:
     import hashlib
 
     kept = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "-" for c in name).strip("-.")
-    if kept == name and len(name) <= 100:
+    if name and kept == name and len(name) <= 100:
         return name
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     return f"{kept[:60]}-{digest}" if kept else digest
