@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
@@ -45,11 +45,15 @@ class ContentFile:
 
 def newest(folder: str) -> tuple[ContentFile, ...]:
     """Return the newest version of every file in the content folder `scoring/<folder>`, by name."""
-    latest: dict[str, ContentFile] = {}
-    for found in everything(folder):
-        if found.name not in latest or latest[found.name].version < found.version:
-            latest[found.name] = found
-    return tuple(latest[name] for name in sorted(latest))
+    return latest(everything(folder))
+
+
+def latest(files: Iterable[ContentFile]) -> tuple[ContentFile, ...]:
+    """Return the highest version of each name, by name."""
+    found: dict[str, ContentFile] = {}
+    for file in sorted(files, key=lambda file: file.version):
+        found[file.name] = file
+    return tuple(found[name] for name in sorted(found))
 
 
 def everything(folder: str) -> tuple[ContentFile, ...]:

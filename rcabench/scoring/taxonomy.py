@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -83,13 +83,22 @@ class Taxonomy:
 
 @cache
 def _taxonomy_of(dataset: str) -> Taxonomy:
-    claiming = [file for file in newest(FOLDER) if file.speaks_about(dataset)]
+    return choose(dataset, newest(FOLDER))
+
+
+def choose(dataset: str, files: Sequence[ContentFile]) -> Taxonomy:
+    """Return the taxonomy that speaks about a dataset, or what all of them agree on.
+
+    Raises:
+        DataError: a file is damaged, or two taxonomies claim the dataset.
+    """
+    claiming = [file for file in files if file.speaks_about(dataset)]
     if len(claiming) > 1:
         raise DataError(claiming[1].file, f"dataset {dataset!r} is claimed by {claiming[0].file.name} too")
     if claiming:
         return _parsed(claiming[0])
     together: dict[str, set[FaultType]] = {}
-    for file in newest(FOLDER):
+    for file in files:
         for label, fault_type in _parsed(file).labels.items():
             together.setdefault(label, set()).add(fault_type)
     agreed = {label: next(iter(types)) for label, types in together.items() if len(types) == 1}

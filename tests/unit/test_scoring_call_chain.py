@@ -92,7 +92,9 @@ def test_what_is_not_asked_does_not_apply() -> None:
 
 
 def test_nothing_applies_to_a_healthy_window() -> None:
-    assert set(_values(Truth(topology=TOPOLOGY), _told("web", candidate="web")).values()) == {None}
+    healthy = Truth(topology=TOPOLOGY, call_chain=TRUTH.call_chain)
+
+    assert set(_values(healthy, _told("web", candidate="web")).values()) == {None}
 
 
 @pytest.mark.parametrize(("answer", "hops"), [("database", 0.0), ("cart", 1.0), ("web", 2.0), ("ads", 3.0)])

@@ -37,7 +37,8 @@ def test_two_labels_of_one_type_consume_one_rank() -> None:
 
 def test_an_unknown_answer_is_wrong_and_consumes_its_rank() -> None:
     assert _values(TRUTH, _told("gremlins", "memory", "crash", "cpu"))[:2] == [0.0, 0.0]
-    assert _values(TRUTH, _told("gremlins", "memory", "cpu"))[:2] == [0.0, 1.0]
+    assert _values(TRUTH, _told("gremlins", "gnomes", "crash", "cpu"))[:2] == [0.0, 0.0]
+    assert _values(TRUTH, _told("gremlins", "gremlins", "memory", "cpu"))[:2] == [0.0, 1.0]
 
 
 def test_candidates_without_a_fault_type_consume_no_rank() -> None:

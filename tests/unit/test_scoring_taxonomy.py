@@ -10,8 +10,8 @@ from rcabench.core.component import Level
 from rcabench.core.errors import DataError
 from rcabench.core.fault import FaultType
 from rcabench.scoring.aliases import Aliases, parsed
-from rcabench.scoring.content import everything, newest, read
-from rcabench.scoring.taxonomy import Taxonomy
+from rcabench.scoring.content import ContentFile, everything, latest, newest, read
+from rcabench.scoring.taxonomy import Taxonomy, choose
 
 
 @pytest.mark.parametrize(
@@ -84,6 +84,36 @@ def test_a_taxonomy_knows_its_labels_and_the_fault_types() -> None:
 def test_a_missing_taxonomy_file_is_refused() -> None:
     with pytest.raises(DataError, match="is missing"):
         Taxonomy.named("/nowhere/mine.v1.yaml")
+
+
+def _files(folder: Path, **texts: str) -> tuple[ContentFile, ...]:
+    for name, text in texts.items():
+        (folder / f"{name.replace('_', '.')}.yaml").write_text(text)
+    return tuple(read(file) for file in sorted(folder.glob("*.yaml")))
+
+
+def test_labels_that_taxonomies_translate_differently_are_not_common(tmp_path: Path) -> None:
+    files = _files(
+        tmp_path, a_v1="labels: {slow: latency, both: cpu}", b_v1="labels: {slow: cpu, both: cpu, one: crash}"
+    )
+
+    taxonomy = choose("unclaimed", files)
+
+    assert (taxonomy.id, taxonomy.unmapped(["slow", "both", "one"])) == ("common", ("slow",))
+
+
+def test_two_taxonomies_that_claim_one_dataset_are_refused(tmp_path: Path) -> None:
+    files = _files(tmp_path, a_v1="datasets: [x*]\nlabels: {a: cpu}", b_v1="datasets: [xy]\nlabels: {a: cpu}")
+
+    assert choose("xz", files).id == "a.v1"
+    with pytest.raises(DataError, match=r"b\.v1\.yaml.*'xy' is claimed by a\.v1\.yaml too"):
+        choose("xy", files)
+
+
+def test_the_highest_version_counts_and_ten_is_above_nine(tmp_path: Path) -> None:
+    files = _files(tmp_path, a_v9="labels: {a: cpu}", a_v10="labels: {a: cpu}", b_v1="labels: {a: cpu}")
+
+    assert [file.id for file in latest(files)] == ["a.v10", "b.v1"]
 
 
 def test_every_content_file_can_be_read_and_no_dataset_is_claimed_twice() -> None:
