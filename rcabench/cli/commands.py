@@ -29,11 +29,17 @@ class Commands(TyperGroup):
         except (RcabenchError, OSError) as error:
             if ctx.find_root().params.get("debug"):
                 raise
-            typer.echo(f"rcabench: {error}", err=True)
+            typer.echo(f"rcabench: {_message(error)}", err=True)
             raise typer.Exit(USER_ERROR) from None
         except KeyboardInterrupt:
             typer.echo("rcabench: interrupted", err=True)
             raise typer.Exit(INTERRUPTED) from None
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 def shown_path(path: Path) -> str:

@@ -22,7 +22,9 @@ DatasetName = Annotated[str, typer.Argument(metavar="DATASET", help="Name or fol
 
 @datasets_app.command("list")
 def list_datasets() -> None:
-    """List the datasets that can be named: imported ones, and those that are generated on first use.
+    """List the datasets that can be named.
+
+    Imported ones, those that are generated on first use, and those whose data you have to fetch.
 
     \b
     rcabench datasets list
@@ -56,7 +58,7 @@ def import_dataset(
     card: Annotated[str | None, typer.Option(help="Of the dataset; default: the adapter's own.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a dataset that lies there already.")] = False,
 ) -> None:
-    """Turn a published layout into a dataset that rcabench can replay.
+    """Turn a published layout into a dataset.
 
     What cannot be used is skipped, counted and listed at the end.
 
@@ -72,7 +74,7 @@ def import_dataset(
 
 @datasets_app.command("lint")
 def lint(dataset: DatasetName) -> None:
-    """Check that a dataset is complete, consistent, and gives no answer away.
+    """Check a dataset for gaps, contradictions and leaks.
 
     \b
     rcabench datasets lint ./train-ticket
