@@ -17,7 +17,7 @@ from rcabench.datasets.archive import opened
 from rcabench.datasets.callgraph import Edge, shortest_path
 from rcabench.datasets.petshop.healthy import HealthyWindow, Stretch, healthy_windows
 from rcabench.datasets.petshop.issues import Alert, Issue, read_graph, read_issues
-from rcabench.datasets.petshop.samples import Sample, Series, period_of, read_samples
+from rcabench.datasets.petshop.samples import Sample, period_of, read_samples
 from rcabench.datasets.writer import DatasetWriter, RecordingWriter
 from rcabench.plugins import did_you_mean
 
@@ -26,6 +26,8 @@ ASKED = (Aspect.SERVICE, Aspect.CALL_CHAIN)
 RECORDING = "r000"
 _UNITS = {"latency": "s", "availability": "%", "requests": "{request}"}
 _DEPTH = 3
+_BATCH = 200
+"""Samples of all series that are handed over at a time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -151,14 +153,16 @@ def _record(
 
 
 def _batches(samples: Sequence[Sample]) -> Iterator[pa.RecordBatch]:
-    for sample in samples:
-        known: list[Series] = sorted(sample.values)
-        times = [sample.time * 1_000_000] * len(known)
+    for first in range(0, len(samples), _BATCH):
+        rows = [
+            (sample.time * 1_000_000, series.name, sample.values[series], series.service)
+            for sample in samples[first : first + _BATCH]
+            for series in sorted(sample.values)
+        ]
+        times, metrics, values, services = zip(*rows, strict=True)
         yield pa.RecordBatch.from_pydict({
-            "time": pa.array(times, pa.timestamp("us", tz="UTC")),
-            "metric": pa.array([series.name for series in known], pa.string()),
-            "value": pa.array([sample.values[series] for series in known], pa.float64()),
-            "service": pa.array([series.service for series in known], pa.string()),
+            "time": pa.array(times, pa.timestamp("us", tz="UTC")), "metric": pa.array(metrics, pa.string()),
+            "value": pa.array(values, pa.float64()), "service": pa.array(services, pa.string()),
         })  # fmt: skip
 
 
