@@ -42,8 +42,9 @@ _COSTS: tuple[tuple[str, str], ...] = (
 )
 
 _NOTE = (
-    "Each figure is a mean over n cases with its 95 % interval: Wilson's where every case is right or wrong, "
-    "else a bootstrap over cases. A failed diagnosis is a miss. Columns without n in the heading name it in each cell."
+    "Each figure is a mean over n cases with its 95 % interval: Wilson's where every case is right or wrong or cases "
+    "are few, else a bootstrap over cases. A failed diagnosis is a miss. Columns without n in the heading name it in "
+    "each cell."
 )
 _CONDITIONAL_NOTE = "A mean over the cases that have an answer to measure, so read it with its n: {}."
 _COST_NOTE = "seconds and queries: median per diagnosis; model calls, tokens and USD: mean per diagnosis."

@@ -17,6 +17,8 @@ RESAMPLES = 4_000
 SEED = 20260101
 """Fixed, so that the same record always gives the same report."""
 CONFIDENCE = 0.95
+FEWEST_TO_RESAMPLE = 20
+"""Below it, the bootstrap of graded scores covered their mean in 81 to 98 % of simulations instead of 95 %."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,9 +57,10 @@ def estimate(values: Sequence[float], *, share: bool = True) -> Estimate:
     """Return the mean of one value per case with its 95 % interval.
 
     Shares that are all 0 or 1 get Wilson's interval. Other shares, and quantities (seconds, hops), get a
-    bootstrap interval over cases. A constant has nothing to resample: a constant share gets Wilson's
-    interval (no variable in [0, 1] spreads more than one that is 0 or 1), a constant quantity none.
-    The result does not depend on the order of `values`.
+    bootstrap interval over cases. Where the bootstrap says too little, Wilson's interval stands in for shares: it is
+    too wide rather than too narrow, since nothing in [0, 1] spreads more than what is 0 or 1. That is so for
+    constants, which have nothing to resample, and below `FEWEST_TO_RESAMPLE` cases. A constant quantity
+    gets no interval. The result does not depend on the order of `values`.
 
     Args:
         values: one per case, attempts already averaged.
@@ -71,7 +74,7 @@ def estimate(values: Sequence[float], *, share: bool = True) -> Estimate:
         return ABSENT
     n, mean = len(values), math.fsum(values) / len(values)
     constant = min(values) == max(values)
-    if share and (constant or set(values) <= {0.0, 1.0}):
+    if share and (constant or n < FEWEST_TO_RESAMPLE or set(values) <= {0.0, 1.0}):
         low, high = wilson(mean, n)
         return Estimate(value=mean, low=low, high=high, n=n, method="wilson")
     if constant:

@@ -43,7 +43,7 @@ def _record(folder: str, *, onset_given: bool, cases: int, usage: Usage) -> RunR
     chance = random.Random(folder)
     answers = {
         label: {f"{i:012x}": {name: _value(name, skill, i % 5 == 0, chance) for name in ORDER} for i in range(recorded)}
-        for label, skill, recorded in (("statistical", 0.8, 20), ("baro", 0.5, 20), ("random", 0.1, 17))
+        for label, skill, recorded in (("statistical", 0.8, 30), ("baro", 0.5, 30), ("random", 0.1, 27))
     }
     failed = [("baro", f"{3:012x}")]
     return small_run(answers, failed=failed, cases=cases, folder=folder, onset_given=onset_given, usage=usage)
@@ -54,8 +54,8 @@ def golden_records() -> tuple[RunRecord, ...]:
     free = Usage(seconds=0.25, queries=14, rows=900)
     paid = Usage(seconds=7.5, queries=9, rows=500, calls=3, input_tokens=8100, output_tokens=420, usd=0.031)
     return (
-        _record("runs/given", onset_given=True, cases=20, usage=free),
-        _record("runs/withheld", onset_given=False, cases=20, usage=paid),
+        _record("runs/given", onset_given=True, cases=30, usage=free),
+        _record("runs/withheld", onset_given=False, cases=30, usage=paid),
     )
 
 

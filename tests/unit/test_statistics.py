@@ -81,7 +81,7 @@ def test_a_bootstrap_without_spread_is_refused(values: list[float]) -> None:
 
 def test_the_method_follows_the_values() -> None:
     assert estimate([1.0, 0.0, 1.0]).method == "wilson"
-    assert estimate([1.0, 0.5, 0.0]).method == "bootstrap"
+    assert estimate([1.0, 0.5, 0.0, 0.25] * 5).method == "bootstrap"
     assert estimate([1.0, 2.0], share=False).method == "bootstrap"
 
 
@@ -99,6 +99,12 @@ def test_a_perfect_score_still_has_an_interval() -> None:
 
 def test_a_constant_share_gets_the_widest_interval_that_its_mean_allows() -> None:
     assert (estimate([0.5] * 4).low, estimate([0.5] * 4).high) == wilson(0.5, 4)
+
+
+def test_few_graded_shares_get_an_interval_that_is_too_wide_rather_than_too_narrow() -> None:
+    few = estimate([1.0, 0.8, 0.8, 1.0])
+
+    assert (few.low, few.high, few.method) == (*wilson(0.9, 4), "wilson")
 
 
 def test_a_single_quantity_has_no_interval() -> None:

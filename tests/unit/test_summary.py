@@ -51,7 +51,7 @@ def test_attempts_are_averaged_within_the_case_so_that_the_case_is_the_unit() ->
     answers = {"team": {"a": [{AC: 1.0}, {AC: 1.0}, {AC: 0.0}, {AC: 0.0}], "b": [{AC: 1.0}] * 4}}
     row = _only(small_run(answers, attempts=4))
 
-    assert (row.metric(AC).value, row.metric(AC).n, row.metric(AC).method) == (0.75, 2, "bootstrap")
+    assert (row.metric(AC).value, row.metric(AC).n, row.metric(AC).method) == (0.75, 2, "wilson")
     assert (row.n, row.missing) == (2, 0)
 
 
@@ -76,10 +76,11 @@ def test_rows_stand_in_the_order_of_the_plan_whatever_the_order_of_the_results()
 
 
 def test_shuffled_incident_ids_change_no_figure() -> None:
-    values = [0.1, 0.7, 0.3, 1.0, 0.0, 0.9]
-    one = small_run({"team": {str(i): {"chain.edge_f1": v} for i, v in enumerate(values)}})
-    other = small_run({"team": {str(9 - i): {"chain.edge_f1": v} for i, v in enumerate(values)}})
+    values = [0.1, 0.7, 0.3, 1.0, 0.0, 0.9] * 4
+    one = small_run({"team": {f"{i:02}": {"chain.edge_f1": v} for i, v in enumerate(values)}})
+    other = small_run({"team": {f"{99 - i * 7 % 24:02}": {"chain.edge_f1": v} for i, v in enumerate(values)}})
 
+    assert _only(one).metric("chain.edge_f1").method == "bootstrap"
     assert summarise([one]) == summarise([other])
 
 
