@@ -28,7 +28,7 @@ class Plan:
         datasets: names or folders, in the order of the report.
         diagnosers: with distinct labels, in the order of the report.
         scorers: how verdicts are judged; they can be changed later without running again.
-        onset_given: whether diagnosers are told when the fault began.
+        onset_given: whether diagnosers are told when the fault began, where the dataset knows it.
         attempts: per case and diagnoser.
         seed: of everything random.
         budget: per diagnosis.

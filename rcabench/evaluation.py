@@ -130,7 +130,7 @@ def evaluate(
             an object with `async def diagnose(incident, telemetry)`, or a plug-in as on the command line
             (`"statistical"`, `"random:seed=7"`). A mapping gives them labels.
         dataset: from `load_dataset`, or its name or folder.
-        onset: `given` or `hidden`: whether methods are told when the fault began.
+        onset: `given` or `hidden`: whether methods are told when the fault began, where the dataset knows it.
         attempts: per case.
         seed: of everything random.
         budget: what one diagnosis may ask of the telemetry.

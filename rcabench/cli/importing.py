@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import typer
 
@@ -16,6 +16,13 @@ from rcabench.plugins import Registry, Spec
 
 if TYPE_CHECKING:
     from rcabench.datasets.import_summary import Progress
+
+
+@runtime_checkable
+class _KnowsItsCard(Protocol):
+    """An adapter that reads several datasets, each with a card of its own."""
+
+    def card_for(self, source: Path) -> str: ...
 
 
 def import_and_show(
@@ -37,7 +44,7 @@ def import_and_show(
         DatasetWriter.create(
             out,
             name=name or out.resolve().name,
-            card=card or str(getattr(built, "card", spec.name)),
+            card=card or _card(built, spec, source),
             importer=spec.to_plain(),
             progress=progress,
             source=source,
@@ -48,6 +55,10 @@ def import_and_show(
         summary = writer.finish()
     for line in summary.lines():
         typer.echo(line)
+
+
+def _card(adapter: object, spec: Spec, source: Path | None) -> str:
+    return adapter.card_for(source) if source is not None and isinstance(adapter, _KnowsItsCard) else spec.name
 
 
 @contextmanager

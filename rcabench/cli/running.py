@@ -33,6 +33,7 @@ def run_and_show(plan: Plan, folder: Path, *, fresh: bool) -> None:
     with progress(plan.name) as watch:
         record = walk(plan, folder, watch=watch)
     typer.echo(leaderboard([record]))
+    _warn_of_onsets(record, plan)
     _warn_of_failures(record)
     typer.echo(f"\nRun:    {shown_path(folder)}")
     typer.echo(f"Report: rcabench report {shown_path(folder)} --format html")
@@ -79,6 +80,12 @@ def _say_plainly(step: Step) -> None:
     if step.entry is None or step.done % every == 0 or step.done == step.total:
         resumed = f", {step.resumed} of them from before" if step.resumed and step.entry is None else ""
         typer.echo(f"{step.done}/{step.total} diagnoses{resumed}", err=True)
+
+
+def _warn_of_onsets(record: RunRecord, plan: Plan) -> None:
+    for stamp in record.manifest.datasets:
+        if plan.onset_given and not stamp.onset_given:
+            typer.echo(f"\n{stamp.name} does not say when its faults began, so nobody was told.", err=True)
 
 
 def _warn_of_failures(record: RunRecord) -> None:

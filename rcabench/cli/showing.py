@@ -9,7 +9,10 @@ from typing import Any
 from rcabench.core.time import format_utc
 from rcabench.datasets.cards import card_names, find_card
 from rcabench.datasets.catalog import catalogue, data_root, find_dataset
+from rcabench.datasets.finding import Severity
 from rcabench.datasets.folder import Dataset
+from rcabench.datasets.lint import lint
+from rcabench.scoring.taxonomy import Taxonomy
 
 _ABSENT = "-"
 
@@ -46,14 +49,12 @@ def dataset_lines(name: str) -> Iterator[str]:
 
 
 def lint_lines(name: str) -> tuple[tuple[str, ...], bool]:
-    """Return what is wrong with a dataset, a line each, and whether nothing is."""
-    from rcabench.datasets.lint import lint
-
+    """Return what is wrong with a dataset, a line each, and whether it can be used as it is."""
     dataset = find_dataset(name)
-    findings = lint(dataset)
-    if not findings:
-        return (f"{dataset.name}: {len(dataset.cases)} case(s), nothing to complain about",), True
-    return tuple(map(str, findings)), False
+    findings = lint(dataset, known_labels=Taxonomy.of(dataset.name).known)
+    sound = all(finding.severity is not Severity.ERROR for finding in findings)
+    verdict = f"{dataset.name}: {len(dataset.cases)} case(s), {'nothing against it' if sound else 'not to be used so'}"
+    return (*map(str, findings), verdict), sound
 
 
 def _card_lines(name: str) -> Iterator[str]:

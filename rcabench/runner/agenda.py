@@ -14,7 +14,7 @@ from rcabench.datasets.folder import Dataset
 from rcabench.datasets.staging import Stage
 from rcabench.plugins import Registry, Spec
 from rcabench.record import Key
-from rcabench.runner.learning import examples_for, posed
+from rcabench.runner.learning import examples_for, onsets_known, posed
 from rcabench.runner.task import Contestant, Task, derived_seed
 
 
@@ -47,7 +47,8 @@ class Agenda:
         Cases come in the order of their opaque ids, which says nothing about time or truth.
         """
         for dataset in self.datasets:
-            incidents = posed(dataset.cases, onset_given=self.plan.onset_given)
+            onset_given = tells_onset(self.plan, dataset)
+            incidents = posed(dataset.cases, onset_given=onset_given)
             for case in taken(dataset, self.plan):
                 incident = incidents[case.incident.id]
                 for label, contestant in self.contestants.items():
@@ -61,7 +62,7 @@ class Agenda:
                             contestant=contestant,
                             examples=examples_for(case, dataset.cases, incidents) if _learns(contestant) else (),
                             attempt=attempt,
-                            onset_given=self.plan.onset_given,
+                            onset_given=onset_given,
                             seed=derived_seed(self.plan.seed, contestant, attempt, incident),
                             budget=self.plan.budget,
                             timeout_seconds=self.plan.timeout_seconds,
@@ -85,6 +86,11 @@ def taken(dataset: Dataset, plan: Plan) -> tuple[Case, ...]:
     """Return the cases that a plan takes from a dataset."""
     chosen = tuple(case for case in dataset.cases if not plan.cases or case.incident.id in plan.cases)
     return chosen[: plan.limit]
+
+
+def tells_onset(plan: Plan, dataset: Dataset) -> bool:
+    """Whether diagnosers are told when the faults of this dataset began: if the plan wants it, and it is known."""
+    return plan.onset_given and onsets_known(dataset.cases)
 
 
 def _learns(contestant: Contestant) -> bool:

@@ -28,6 +28,12 @@ def posed(cases: Sequence[Case], *, onset_given: bool) -> dict[str, Incident]:
     }
 
 
+def onsets_known(cases: Sequence[Case]) -> bool:
+    """Whether the dataset says of every fault when it began, so that it can be told to diagnosers."""
+    faulty = [case.truth for case in cases if not case.truth.healthy]
+    return bool(faulty) and all(onset_of(truth) is not None for truth in faulty)
+
+
 def onset_of(truth: Truth) -> datetime | None:
     """Return when the first fault began, or None where the dataset does not say."""
     return min((cause.onset for cause in truth.root_causes if cause.onset is not None), default=None)

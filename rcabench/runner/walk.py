@@ -9,16 +9,15 @@ from pathlib import Path
 
 from rcabench import __version__
 from rcabench.config import Plan
-from rcabench.core.errors import ConfigError, DataError
+from rcabench.core.errors import DataError
 from rcabench.core.run import DatasetStamp, Manifest, RunRecord
 from rcabench.datasets.catalog import find_dataset
 from rcabench.datasets.folder import Dataset
 from rcabench.datasets.staging import Stage
 from rcabench.record import SCHEMA, Entry, RunWriter
-from rcabench.runner.agenda import Agenda, taken
+from rcabench.runner.agenda import Agenda, taken, tells_onset
 from rcabench.runner.executors import executed
 from rcabench.runner.judging import score
-from rcabench.runner.learning import onset_of
 from rcabench.runner.provenance import agents_digest, commit, versions
 from rcabench.runner.task import Contestant
 
@@ -60,12 +59,10 @@ def run(
         watch: is told of every step.
 
     Raises:
-        ConfigError: the onset is to be given, and a dataset does not know it.
         RecordError: the folder holds something else, or another process works on it.
         DataError: a dataset or a recording cannot be read.
     """
     datasets = tuple(find_dataset(name) for name in plan.datasets)
-    _refuse_missing_onsets(plan, datasets)
     with RunWriter(folder, _manifest(plan, datasets)) as record, Stage() as stage:
         chosen = {spec.label: (contestants or {}).get(spec.label, spec) for spec in plan.diagnosers}
         agenda = Agenda(plan=plan, datasets=datasets, contestants=chosen, stage=stage)
@@ -96,7 +93,7 @@ def _manifest(plan: Plan, datasets: Sequence[Dataset]) -> Manifest:
                 folder=str(dataset.folder.resolve()),
                 digest=dataset.digest(),
                 cases=len(taken(dataset, plan)),
-                onset_given=plan.onset_given,
+                onset_given=tells_onset(plan, dataset),
             )
             for dataset in datasets
         ),
@@ -105,10 +102,3 @@ def _manifest(plan: Plan, datasets: Sequence[Dataset]) -> Manifest:
         seed=plan.seed,
         started_at=datetime.now(UTC),
     )
-
-
-def _refuse_missing_onsets(plan: Plan, datasets: Sequence[Dataset]) -> None:
-    silent_ones = [d.name for d in datasets if not any(onset_of(case.truth) for case in d.cases)]
-    if plan.onset_given and silent_ones:
-        faults = [f"onset: dataset {name!r} does not say when its faults began; use `hidden`" for name in silent_ones]
-        raise ConfigError(plan.name, faults)

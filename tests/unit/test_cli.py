@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -268,6 +270,30 @@ def test_a_dataset_is_listed_shown_and_found_clean(
     shown = rcabench("datasets", "show", "little").stdout
     assert "cases:       7 in 1 recording(s)" in shown
     assert "healthy:     1" in shown
+
+
+def test_a_dataset_that_can_be_used_passes_and_another_does_not(
+    rcabench: Invoke, tiny_dataset: Path, tmp_path: Path
+) -> None:
+    passed = rcabench("datasets", "lint", tiny_dataset)
+    assert passed.exit_code == 0
+    assert "nothing against it" in passed.stdout
+
+    shutil.copytree(tiny_dataset, tmp_path / "odd")
+    truth = tmp_path / "odd" / "truth.jsonl"
+    truth.write_text(truth.read_text().replace('"cpu"', '"gremlins"'))
+    failed = rcabench("datasets", "lint", tmp_path / "odd")
+    assert failed.exit_code == 1
+    assert "gremlins" in failed.stdout
+
+
+def test_a_run_says_where_the_onset_could_not_be_given(rcabench: Invoke, tiny_dataset: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_dataset, tmp_path / "mute")
+    truth = tmp_path / "mute" / "truth.jsonl"
+    truth.write_text(re.sub(r', "onset": "[^"]*"', "", truth.read_text()))
+    result = rcabench("run", "quickstart", "-d", tmp_path / "mute", "-x", "prior", "--out", tmp_path / "run")
+    assert "tiny does not say when its faults began, so nobody was told." in result.stderr
+    assert "onset withheld" in result.stdout
 
 
 def test_showing_a_dataset_answers_none_of_its_cases(rcabench: Invoke, tiny_dataset: Path) -> None:
