@@ -287,3 +287,11 @@ async def test_frames_without_any_finite_sample_are_as_good_as_none() -> None:
 
     verdict = await Baro().diagnose(small_incident(), MemoryTelemetry(metrics=empty))
     assert verdict.abstained
+
+
+async def test_without_a_change_point_each_component_has_the_onset_of_its_own_series(system: MemoryTelemetry) -> None:
+    verdict = await Baro().diagnose(healthy_incident(), system)
+
+    onsets = {candidate.onset for candidate in verdict.candidates}
+    assert len(onsets) > 1
+    assert all(onset in healthy_incident().window for onset in onsets if onset is not None)

@@ -43,20 +43,20 @@ class Baro:
     1. Change point (only where the onset is hidden): multivariate Bayesian online change-point
        detection over the normal period and the window, see `run_starts`; series scaled to [0, 1],
        hazard 1/50, as published. The first change inside of the window counts; where there is
-       none, the start of the window does (or it abstains, see `abstain`).
+       none, the whole window is suspect, and each series has its own rise for an onset.
     2. RobustScorer: score = max |x - median| / IQR over the samples since the change, with median and
        interquartile range of those before. Series are sorted by score; components take the
        place of their first series. Series that are constant before are dropped.
 
     Departures, each with its reason. The published detector watches all latencies and error
-    rates; this one those `dimensions` of them (told by `agents/specialists/metric_kinds.yaml`; of all
-    series, where there are none) with the highest robust score in the window: hundreds would drown
-    the change of a few, and their covariance cannot be learned from so few samples. IQR = 0 in a series that is not
-    constant: 1.349 standard deviations take its place, as for a normal distribution (released
-    code: 1, so that the ranking depends on the units). Drops count as much as rises, as |...|
-    says (released code: rises only). Missing samples are left out (released code: the sample
-    before, or 0). `as_released` follows the released code in the second and third point, and
-    leaves out series that are constant after the onset, as it does.
+    rates; this one those `dimensions` of them with the highest robust score in the window (told by
+    `agents/specialists/metric_kinds.yaml`; of all series, where there are none): hundreds would
+    drown the change of a few, and their covariance cannot be learned from so few samples. Where
+    IQR = 0 and the series is not constant, 1.349 standard deviations take its place, as for a
+    normal distribution (released code: 1, so that the ranking depends on the units). Drops count
+    as much as rises, as |...| says (released code: rises only). Missing samples are left out
+    (released code: the sample before, or 0). `as_released` follows the released code in the
+    second and third point, and leaves out series that are constant after the onset, as it does.
 
     Attributes:
         hazard: prior probability of a change at each step.
@@ -95,8 +95,7 @@ class Baro:
             onset = change_point(panel, hazard=self.hazard, dimensions=self.dimensions)
             if onset is None and self.abstain:
                 return Verdict(abstained=True, narrative="baro abstains: the metrics do not change in the window.")
-            onset = onset or panel.anomalous_window.start
-            if onset > panel.anomalous_window.start:
+            if onset is not None and onset > panel.anomalous_window.start:
                 panel = panel.split_at(onset)
         scores = robust_scores(panel, as_released=self.as_released)
         wording = Wording(method="baro", score="strays by {value} interquartile ranges from its normal median")
