@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from rcabench.core.component import Level
 from rcabench.core.run import ScoredDiagnosis
@@ -15,6 +16,7 @@ from rcabench.reporting.pages.verdict_table import first
 from rcabench.reporting.pages.wording import question_text
 
 _CANDIDATES = 10
+_REFERENCES = 8
 _TURNS = 200
 _LONGEST_TURN = 20_000
 _LONGEST_TEXT = 4_000
@@ -24,9 +26,9 @@ def card(label: str, result: ScoredDiagnosis, *, evidence_limit: int, unfolded: 
     """Return the folded (or unfolded) card of one diagnosis."""
     diagnosis = result.diagnosis
     verdict = diagnosis.verdict
-    evidence = len(verdict.evidence) if verdict is not None else 0
+    findings = Findings.of(verdict)
     attempt = f", attempt {diagnosis.attempt + 1}" if diagnosis.attempt else ""
-    about = f"{outcome((result,)).words} · {figures.counted(evidence, 'finding')}"
+    about = f"{outcome((result,)).words} · {figures.counted(len(findings.ordered), 'finding')}"
     summary = tag("summary", f"{label}{attempt} ", tag("span", about, class_="soft"))
     parts: list[Child] = []
     if diagnosis.failure is not None:
@@ -34,8 +36,8 @@ def card(label: str, result: ScoredDiagnosis, *, evidence_limit: int, unfolded: 
     if verdict is not None:
         parts += [
             paragraphs(figures.shortened(verdict.narrative, _LONGEST_TEXT)) if verdict.narrative else None,
-            _candidates(label, verdict),
-            evidence_table(label, verdict, limit=evidence_limit) if verdict.evidence else None,
+            _candidates(label, verdict, findings),
+            evidence_table(label, findings, limit=evidence_limit) if findings.ordered else None,
         ]
     parts.append(_scores(result))
     if verdict is not None and verdict.transcript:
@@ -43,57 +45,88 @@ def card(label: str, result: ScoredDiagnosis, *, evidence_limit: int, unfolded: 
     return tag("details", summary, *parts, class_="card print", open_=unfolded)
 
 
-def _candidates(label: str, verdict: Verdict) -> Html | None:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Findings:
+    """The evidence of a verdict, numbered: ids may be long, and are told in tooltips.
+
+    Attributes:
+        ordered: what the first candidate cites, then the strongest.
+        numbers: id -> number, from 1.
+        cited: ids that the first candidate rests on.
+    """
+
+    ordered: tuple[Evidence, ...]
+    numbers: Mapping[str, int]
+    cited: frozenset[str]
+
+    @classmethod
+    def of(cls, verdict: Verdict | None) -> Findings:
+        """Return the findings of a verdict."""
+        lead = first(verdict)
+        cited = frozenset(lead.evidence) if lead is not None else frozenset()
+        evidence = verdict.evidence if verdict is not None else ()
+        ordered = tuple(sorted(evidence, key=lambda e: (e.id not in cited, -e.strength, e.id)))
+        return cls(ordered=ordered, numbers={e.id: i for i, e in enumerate(ordered, start=1)}, cited=cited)
+
+    def named(self, ids: Sequence[str]) -> Html:
+        """Return references to findings, as numbers where they have one."""
+        known = sorted((self.numbers[name], name) for name in ids[:_REFERENCES] if name in self.numbers)
+        told = [tag("span", str(number), title=name) for number, name in known]
+        told += [tag("span", name) for name in ids[:_REFERENCES] if name not in self.numbers]
+        more = f", and {len(ids) - _REFERENCES} more" if len(ids) > _REFERENCES else None
+        return join(*(join(", " if i else None, name) for i, name in enumerate(told)), more)
+
+
+def _candidates(label: str, verdict: Verdict, findings: Findings) -> Html | None:
     if not verdict.candidates:
         return tag("p", "It names no candidate.", class_="soft")
     levels = [level for level in Level if any(candidate.at(level) for candidate in verdict.candidates)]
-    heads = ("#", *(str(level).capitalize() for level in levels), "Fault type", "Onset", "Confidence", "Evidence")
-    rows = [_candidate(i, candidate, levels) for i, candidate in enumerate(verdict.candidates[:_CANDIDATES], start=1)]
+    heads = ("#", *(str(level).capitalize() for level in levels), "Fault type", "Onset", "Confidence", "Findings")
+    rows = [
+        _candidate(i, candidate, levels, findings)
+        for i, candidate in enumerate(verdict.candidates[:_CANDIDATES], start=1)
+    ]
     cut = f", the first {_CANDIDATES} of {len(verdict.candidates)}" if len(verdict.candidates) > _CANDIDATES else ""
     head = tag("thead", tag("tr", *(tag("th", name, scope="col") for name in heads)))
     return table(head, tag("tbody", *rows), caption=f"Candidates of {label}, best first{cut}.", class_="")
 
 
-def _candidate(rank: int, candidate: Candidate, levels: Sequence[Level]) -> Html:
-    confidence = figures.ABSENT if candidate.confidence is None else f"{candidate.confidence:.2f}"
-    evidence = ", ".join(candidate.evidence[:8]) + (", …" if len(candidate.evidence) > 8 else "")
+def _candidate(rank: int, candidate: Candidate, levels: Sequence[Level], findings: Findings) -> Html:
+    confidence = "–" if candidate.confidence is None else f"{candidate.confidence:.2f}"
     return tag("tr",
         tag("td", str(rank)),
         *(tag("td", candidate.at(level) or "–", class_="clip") for level in levels),
         tag("td", candidate.fault_type or "–"),
         tag("td", figures.clock(candidate.onset) if candidate.onset else "–"),
         tag("td", confidence),
-        tag("td", evidence, class_="clip small"),
+        tag("td", findings.named(candidate.evidence) if candidate.evidence else "–"),
     )  # fmt: skip
 
 
-def evidence_table(label: str, verdict: Verdict, *, limit: int) -> Html:
-    """Return the findings; those that the first candidate cites come first, then the strongest."""
-    lead = first(verdict)
-    cited = set(lead.evidence) if lead is not None else set()
-    ordered = sorted(verdict.evidence, key=lambda e: (e.id not in cited, -e.strength, e.id))
-    modalities = {evidence.id: evidence.modality.value for evidence in verdict.evidence}
+def evidence_table(label: str, findings: Findings, *, limit: int) -> Html:
+    """Return the findings as a table."""
     heads = ("Finding", "Modality", "Component", "Claim and the question that shows it", "Strength", "Onset", "Checked")
     head = tag("thead", tag("tr", *(tag("th", name, scope="col") for name in heads)))
-    rows = [_evidence(evidence, evidence.id in cited, modalities) for evidence in ordered[:limit]]
-    cut = f" The strongest {limit} of {len(ordered)} are shown." if len(ordered) > limit else ""
+    rows = [_evidence(evidence, findings) for evidence in findings.ordered[:limit]]
+    total = len(findings.ordered)
+    cut = f" The strongest {limit} of {total} are shown." if total > limit else ""
     caption = f"Evidence of {label}. ★ marks what its first candidate rests on.{cut}"
     return table(head, tag("tbody", *rows), caption=caption, class_="evidence")
 
 
-def _evidence(evidence: Evidence, cited: bool, modalities: Mapping[str, str]) -> Html:
+def _evidence(evidence: Evidence, findings: Findings) -> Html:
     points_to = " · ".join(part for part in (evidence.signal and str(evidence.signal), evidence.fault_type) if part)
-    question = tag("small", tag("code", question_text(evidence.question)), class_="question") if evidence.question \
-        else None  # fmt: skip
+    question = tag("code", question_text(evidence.question)) if evidence.question is not None else None
     return tag("tr",
-        tag("td", "★ " if cited else None, evidence.id, class_="id small"),
+        tag("td", str(findings.numbers[evidence.id]), " ★" if evidence.id in findings.cited else None, class_="id",
+            title=evidence.id),
         tag("td", evidence.modality.value),
         tag("th", evidence.component.name, tag("small", evidence.component.level.value), scope="row", class_="clip"),
         tag("td", figures.shortened(evidence.claim, _LONGEST_TEXT), tag("small", points_to) if points_to else None,
-            question, class_="clip"),
+            tag("small", question, class_="question") if question is not None else None, class_="clip"),
         tag("td", _strength(evidence.strength)),
         tag("td", figures.clock(evidence.onset) if evidence.onset else "–"),
-        tag("td", _checked(evidence, modalities)),
+        tag("td", _checked(evidence, findings)),
     )  # fmt: skip
 
 
@@ -102,16 +135,14 @@ def _strength(strength: float) -> Html:
     return join(f"{strength:.2f}", bar)
 
 
-def _checked(evidence: Evidence, modalities: Mapping[str, str]) -> Html:
-    def who(ids: Sequence[str]) -> str:
-        named = [f"{name} ({modalities[name]})" if name in modalities else name for name in ids[:4]]
-        return ", ".join(named) + (f", {len(ids) - 4} more" if len(ids) > 4 else "")
-
+def _checked(evidence: Evidence, findings: Findings) -> Html:
     parts: list[Child] = []
     if evidence.confirmed_by:
-        parts.append(tag("div", tag("span", "confirmed", class_="good"), tag("small", who(evidence.confirmed_by))))
+        parts.append(tag("div", tag("span", "confirmed", class_="good"), " by ", findings.named(evidence.confirmed_by)))
     if evidence.disputed_by:
-        parts.append(tag("div", tag("span", "disputed", class_="bad-ink"), tag("small", who(evidence.disputed_by))))
+        parts.append(
+            tag("div", tag("span", "disputed", class_="bad-ink"), " by ", findings.named(evidence.disputed_by))
+        )
     return join(*parts) if parts else tag("span", "–", class_="soft", title="nobody confirmed or disputed it")
 
 

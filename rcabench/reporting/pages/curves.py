@@ -71,8 +71,9 @@ def _figure(series: Series, scene: Scene, told: Sequence[ToldOnset]) -> Html:
 def _change(series: Series) -> str:
     if series.before is None or series.after is None:
         return figures.ABSENT
-    measure = figures.Measure.of(max(abs(series.before), abs(series.after)), series.unit)
-    return f"{figures.plain(series.before / measure.divisor)} → {measure.write(series.after)}"
+    before, after = (figures.Measure.of(value, series.unit) for value in (series.before, series.after))
+    told = before.write(series.before) if before != after else figures.plain(series.before / before.divisor)
+    return f"{series.statistic} {told} → {after.write(series.after)}"
 
 
 def _drawing(series: Series, scene: Scene, told: Sequence[ToldOnset]) -> Html:
@@ -106,11 +107,11 @@ def _shades(series: Series, scene: Scene, x: Axis, y: Axis) -> Html:
     calm = intersections(scene.long_baseline, (scene.drawn,))
     shades: list[Child] = [stretch(window, "reference") for window in calm]
     shades.append(stretch(scene.case.incident.window, "window"))
-    if series.usual is not None and series.before is not None:
+    if series.usual is not None and series.middle is not None:
         low, high = y.clamped(series.usual[0]), y.clamped(series.usual[1])
         height = max(1.5, low - high)
         shades.append(tag("rect", x=_LEFT, y=high, width=_RIGHT - _LEFT, height=height, class_="usual"))
-        middle = y.clamped(series.before)
+        middle = y.clamped(series.middle)
         shades.append(tag("line", x1=_LEFT, x2=_RIGHT, y1=middle, y2=middle, class_="median"))
     return join(*shades)
 

@@ -9,7 +9,7 @@ from rcabench.core.run import DatasetStamp, RunRecord
 from rcabench.reporting.pages import figures
 from rcabench.reporting.pages.document import document, heading, note, table
 from rcabench.reporting.pages.group import Group, incident_path
-from rcabench.reporting.pages.leaderboard import leaderboard
+from rcabench.reporting.pages.leaderboard import leaderboard, other_tables
 from rcabench.reporting.pages.markup import Child, Html, join, tag
 from rcabench.reporting.pages.matrix import matrix
 
@@ -116,6 +116,8 @@ def _section(group: Group) -> Html:
         heading("Incident by incident", level=3),
         note(f"Truth and telemetry are not shown: {problem}.", bad=True) if problem else None,
         matrix(group) if group.incidents else note("No diagnosis is recorded yet."),
+        heading("Other levels and aspects", level=3),
+        other_tables(group),
     )  # fmt: skip
 
 

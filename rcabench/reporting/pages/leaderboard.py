@@ -16,20 +16,32 @@ _TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 def leaderboard(group: Group) -> Html:
-    """Return the finding, the leading metric as dots with whiskers, and a table of the others."""
+    """Return the finding, and the leading metric as dots with whiskers beside its kin."""
     leading = group.leading
     if leading is None:
         return note("No score applies to any case of this dataset yet.")
-    level = leading.partition(".")[0]
-    ranked = [name for name in group.metrics if name.startswith(f"{level}.") and name != leading][:_BESIDE]
-    rest = [name for name in group.metrics if name != leading and name not in ranked]
     return join(
-        tag("p", finding(group), class_="finding"),
-        _main_table(group, leading, ranked),
-        _incomplete(group),
-        _other_tables(group, rest),
+        tag("p", finding(group), class_="finding"), _main_table(group, leading, _kin(group)), _incomplete(group)
+    )
+
+
+def other_tables(group: Group) -> Html:
+    """Return the metrics that the leaderboard has no room for, and the names of those that do not apply."""
+    shown = (group.leading, *_kin(group))
+    names = [name for name in group.metrics if name not in shown]
+    places = [name for name in names if name.partition(".")[0] in ("service", "pod", "host", "operation")]
+    aspects = [name for name in names if name not in places]
+    return join(
+        _other_table(group, places, "other levels") if places else None,
+        _other_table(group, aspects, "other aspects") if aspects else None,
         _inapplicable(group),
     )
+
+
+def _kin(group: Group) -> list[str]:
+    leading = group.leading or ""
+    level = leading.partition(".")[0]
+    return [name for name in group.metrics if name.startswith(f"{level}.") and name != leading][:_BESIDE]
 
 
 def finding(group: Group) -> Html:
@@ -175,15 +187,6 @@ def _written(name: str, value: float, *, short: bool = False) -> str:
 
 def _cost_cell(value: float | None, text: str) -> Html:
     return tag("td", text, class_="n", data_value="" if value is None else f"{value:.6f}")
-
-
-def _other_tables(group: Group, names: Sequence[str]) -> Html:
-    places = [name for name in names if name.partition(".")[0] in ("service", "pod", "host", "operation")]
-    aspects = [name for name in names if name not in places]
-    return join(
-        _other_table(group, places, "other levels") if places else None,
-        _other_table(group, aspects, "other aspects") if aspects else None,
-    )
 
 
 def _other_table(group: Group, names: Sequence[str], what: str) -> Html:

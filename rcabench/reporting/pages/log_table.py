@@ -7,7 +7,7 @@ from rcabench.reporting.pages.document import table
 from rcabench.reporting.pages.markup import Html, join, tag
 from rcabench.reporting.pages.templates import SURPRISING, TemplateChange, TemplateChoice
 
-_LONGEST = 400
+_LONGEST = 240
 
 
 def log_table(choice: TemplateChoice) -> Html:

@@ -28,7 +28,9 @@ class Series:
     Attributes:
         metric, service, pod, host: its name; None where it has none.
         unit: as recorded, None where unknown.
-        before, after: medians of the baseline and of the fault; None without samples.
+        before, after: what moved, in the baseline and in the fault; None without samples.
+        statistic: what `before` and `after` are: `median`, or `mean` where that moved further.
+        middle: median of the baseline.
         usual: lower and upper quartile of the baseline.
         score: how far it moved, in robust standard deviations of the baseline.
         blamed: the truth blames its component.
@@ -43,6 +45,8 @@ class Series:
     unit: str | None
     before: float | None
     after: float | None
+    statistic: str
+    middle: float | None
     usual: tuple[float, float] | None
     score: float
     blamed: bool
@@ -105,12 +109,15 @@ def _score(row: Row) -> float:
     before, after = row["baseline_median"], row["median"]
     if before is None or after is None:
         return 0.0
-    moved = abs(after - before)
-    if row["mean"] is not None and row["baseline_mean"] is not None:
-        moved = max(moved, abs(row["mean"] - row["baseline_mean"]))
+    moved = max(_moved(row, "median"), _moved(row, "mean"))
     spread = (row["baseline_q75"] - row["baseline_q25"]) / _IQR_TO_SIGMA
     spread = max(spread, 0.5 * (row["baseline_std"] or 0.0), _LEAST_SPREAD * max(abs(before), abs(after)))
     return 0.0 if spread <= 0.0 else float(moved / spread)
+
+
+def _moved(row: Row, statistic: str) -> float:
+    before, after = row[f"baseline_{statistic}"], row[statistic]
+    return 0.0 if before is None or after is None else abs(after - before)
 
 
 def _points(
@@ -137,14 +144,17 @@ def _series(
 ) -> Series:
     thin = thinned(sorted(points), _MOST_POINTS)
     low, high = row["baseline_q25"], row["baseline_q75"]
+    statistic = max(("median", "mean"), key=lambda name: _moved(row, name))
     return Series(
         metric=row["metric"],
         service=row["service"],
         pod=row["pod"],
         host=row["host"],
         unit=units.get(row["metric"]),
-        before=row["baseline_median"],
-        after=row["median"],
+        before=row[f"baseline_{statistic}"],
+        after=row[statistic],
+        statistic=statistic,
+        middle=row["baseline_median"],
         usual=None if low is None or high is None else (low, high),
         score=score,
         blamed=_blamed(scene, row),

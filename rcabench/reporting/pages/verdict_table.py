@@ -25,10 +25,11 @@ Answer = tuple[str, ScoredDiagnosis]
 def verdict_table(answers: Sequence[Answer], truth: Truth | None, *, caption: str) -> Html:
     """Return the table; the truth is its first row, where it is known."""
     levels = [level for level in _LEVELS if _is_told(level, answers, truth)]
-    heads = ["Diagnoser", "Rank", *(str(level).capitalize() for level in levels), "Fault type", "Onset", "Call chain",
-             "Cost"]  # fmt: skip
-    rows = [_truth_row(truth, levels)] if truth is not None else []
-    rows += [_row(label, result, levels, truth) for label, result in answers]
+    columns = _columns(levels)
+    heads = ("Diagnoser", "Rank", *(" · ".join(column).capitalize() for column in columns), "Fault type", "Onset",
+             "Call chain", "Cost")  # fmt: skip
+    rows = [_truth_row(truth, columns)] if truth is not None else []
+    rows += [_row(label, result, columns, truth) for label, result in answers]
     head = tag("thead", tag("tr", *(tag("th", name, scope="col") for name in heads)))
     return table(head, tag("tbody", *rows), caption=caption, class_="verdicts")
 
@@ -50,7 +51,12 @@ def _is_told(level: Level, answers: Sequence[Answer], truth: Truth | None) -> bo
     return any(named(result.diagnosis.verdict, level) for _, result in answers)
 
 
-def _truth_row(truth: Truth, levels: Sequence[Level]) -> Html:
+def _columns(levels: Sequence[Level]) -> tuple[tuple[Level, ...], ...]:
+    """Return the levels by column: the first alone, the others stacked, because pods have long names."""
+    return tuple(column for column in (tuple(levels[:1]), tuple(levels[1:])) if column)
+
+
+def _truth_row(truth: Truth, columns: Sequence[Sequence[Level]]) -> Html:
     def lines(values: Sequence[str | None]) -> Html:
         named = list(dict.fromkeys(value for value in values if value))
         return join(*(tag("div", value, class_="name clip") for value in named)) if named else _absent()
@@ -61,7 +67,7 @@ def _truth_row(truth: Truth, levels: Sequence[Level]) -> Html:
     return tag("tr",
         tag("th", "Truth", tag("small", what) if what else None, scope="row"),
         tag("td"),
-        *(tag("td", lines([cause.at(level) for cause in causes])) for level in levels),
+        *(tag("td", *(lines([cause.at(level) for cause in causes]) for level in column)) for column in columns),
         tag("td", lines([cause.fault_type for cause in causes])),
         tag("td", *(tag("div", onset) for onset in onsets) if onsets else [_absent()], class_="name"),
         tag("td", chain(truth.call_chain, None)),
@@ -70,7 +76,7 @@ def _truth_row(truth: Truth, levels: Sequence[Level]) -> Html:
     )  # fmt: skip
 
 
-def _row(label: str, result: ScoredDiagnosis, levels: Sequence[Level], truth: Truth | None) -> Html:
+def _row(label: str, result: ScoredDiagnosis, columns: Sequence[Sequence[Level]], truth: Truth | None) -> Html:
     diagnosis = result.diagnosis
     found = outcome((result,))
     attempt = f"attempt {diagnosis.attempt + 1}" if diagnosis.attempt else None
@@ -81,11 +87,14 @@ def _row(label: str, result: ScoredDiagnosis, levels: Sequence[Level], truth: Tr
     if diagnosis.failure is not None:
         words = join(tag("span", f"failed ({diagnosis.failure.kind}): ", class_="bad-ink"),
                      figures.shortened(diagnosis.failure.message, 300))  # fmt: skip
-        return tag("tr", head, chip, tag("td", words, colspan=len(levels) + 3, class_="clip"), cost)
+        return tag("tr", head, chip, tag("td", words, colspan=len(columns) + 3, class_="clip"), cost)
     if lead is None:
         words = join("abstained: no fault named")
-        return tag("tr", head, chip, tag("td", words, colspan=len(levels) + 3, class_="soft"), cost)
-    told = [tag("td", _marked(named(diagnosis.verdict, level), score(result, f"{level}.AC@1"))) for level in levels]
+        return tag("tr", head, chip, tag("td", words, colspan=len(columns) + 3, class_="soft"), cost)
+    told = [
+        tag("td", *(_place(result, level) for level in column), class_="fine" if i else None)
+        for i, column in enumerate(columns)
+    ]
     faults = [candidate.fault_type for candidate in diagnosis.verdict.candidates if candidate.fault_type] \
         if diagnosis.verdict else []  # fmt: skip
     return tag("tr",
@@ -97,6 +106,11 @@ def _row(label: str, result: ScoredDiagnosis, levels: Sequence[Level], truth: Tr
         tag("td", _chain_cell(result, truth)),
         cost,
     )  # fmt: skip
+
+
+def _place(result: ScoredDiagnosis, level: Level) -> Html:
+    name = named(result.diagnosis.verdict, level)
+    return tag("div", _marked(name, score(result, f"{level}.AC@1")), title=f"{level}: {name or 'not told'}")
 
 
 def _queries(queries: int | None) -> str:
@@ -143,7 +157,7 @@ def _chain_cell(result: ScoredDiagnosis, truth: Truth | None) -> Html:
     if told is None:
         return drawn
     small = tag("small", f"edge F1 {figures.ratio(overlap)}") if overlap is not None and exact != 1.0 else None
-    return join(mark(exact), drawn, small)
+    return tag("div", mark(exact), tag("div", drawn, small), class_="told")
 
 
 def chain(told: CallChain | None, true: CallChain | None) -> Html:
@@ -152,7 +166,7 @@ def chain(told: CallChain | None, true: CallChain | None) -> Html:
         return _absent()
     shared = set(true.services) if true is not None else set()
     services = told.services[:_LONGEST_CHAIN]
-    items = [tag("li", tag("b", name, class_="shared" if name in shared else None)) for name in services]
+    items = [tag("li", tag("b", name, title=name, class_="shared" if name in shared else None)) for name in services]
     if len(told.services) > _LONGEST_CHAIN:
         items.append(tag("li", f"and {len(told.services) - _LONGEST_CHAIN} more"))
     return tag("ol", *items, class_="chain", aria_label="fault first, symptom last")

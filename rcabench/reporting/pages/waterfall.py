@@ -45,7 +45,11 @@ def waterfall(trace: Trace) -> Html:
 
 
 def _colours(bars: Sequence[SpanBar]) -> dict[str | None, str]:
-    names = list(dict.fromkeys(bar.service for bar in bars))
+    own: dict[str | None, int] = {}
+    for bar in bars:
+        own[bar.service] = own.get(bar.service, 0) + bar.self_micros
+    # Where there are more services than colours, those with the most time of their own get one.
+    names = sorted(own, key=lambda name: (-own[name], name or ""))
     return {name: f"s{i}" if i < _COLOURS else f"s{_COLOURS}" for i, name in enumerate(names)}
 
 
