@@ -172,9 +172,6 @@ def _note(
     for modality, found in minutes.items():
         if not found:
             writer.notice(f"{day.name}: no {modality} data was published")
-    twice = spans.repeated()
-    if twice:
-        writer.notice(f"{day.name}: {twice} row(s) repeat a span of another row, mostly in the next file; one is kept")
     orphans = spans.orphans()
     if orphans:
         writer.notice(f"{day.name}: {orphans} of {spans.count()} span(s) are orphans: their parent was not published")

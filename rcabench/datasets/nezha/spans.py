@@ -81,10 +81,6 @@ class SpanTable:
         """Return how many distinct spans there are."""
         return int(self._rows("SELECT count(*) FROM nezha_tree")[0][0])
 
-    def repeated(self) -> int:
-        """Return how many rows stand for a span that another row stands for too."""
-        return int(self._rows("SELECT count(*) FROM nezha_span")[0][0]) - self.count()
-
     def orphans(self) -> int:
         """Return how many spans name a parent that was not published."""
         return int(
