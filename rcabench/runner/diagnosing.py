@@ -73,7 +73,7 @@ def diagnose(task: Task) -> Entry:
 def _outcome(task: Task, telemetry: Telemetry) -> _Outcome:
     began = time.perf_counter()
     try:
-        with _interrupted_after(task.timeout_seconds):
+        with _interruptible(task.timeout_seconds):
             verdict = asyncio.run(_asked(task, telemetry))
     except DiagnosisFailed as error:
         failure = Failure(kind=error.kind, message=str(error))
@@ -121,22 +121,33 @@ def _diagnoser(task: Task) -> Diagnoser:
 
 
 @contextmanager
-def _interrupted_after(seconds: float | None) -> Iterator[None]:
-    """Interrupt code that never awaits, by an alarm; only the main thread of a process can be interrupted so."""
-    if seconds is None or threading.current_thread() is not threading.main_thread():
+def _interruptible(seconds: float | None) -> Iterator[None]:
+    """Let the clock and the user interrupt code that never awaits; only a process's main thread can be interrupted.
+
+    asyncio would answer Ctrl-C by cancelling at the next `await`: where there is none, it is lost.
+    """
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+    def time_is_up(_signal: int, _frame: FrameType | None) -> None:
         raise TimeoutError
 
-    previous = signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, seconds + _GRACE_SECONDS)
+    def user_interrupts(_signal: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    handlers = {signal.SIGALRM: time_is_up}
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        handlers[signal.SIGINT] = user_interrupts
+    previous = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    if seconds is not None:
+        signal.setitimer(signal.ITIMER_REAL, seconds + _GRACE_SECONDS)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def _what_is_invalid(verdict: object) -> str | None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
+import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -173,6 +175,21 @@ def test_whatever_a_diagnoser_does_wrong_is_a_miss_and_stops_nobody_else(
     assert message in failed.failure.message
     assert sound.verdict == GUESS
     assert {found.value for found in record.results[0].scores if found.name.startswith("service.")} <= {0.0, None}
+
+
+def test_ctrl_c_reaches_a_diagnoser_that_never_awaits_and_what_was_finished_is_kept(
+    tiny_dataset: Path, tmp_path: Path
+) -> None:
+    async def method(incident: Incident, telemetry: Telemetry) -> Verdict:
+        telemetry.ask(Coverage())
+        if (tmp_path / "run" / "diagnoses.jsonl").read_bytes().count(b"\n") == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return GUESS
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(method, tiny_dataset, out=tmp_path / "run")
+    assert len(read_run(tmp_path / "run").results) == 2
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_a_diagnoser_that_gives_up_keeps_what_it_spent_and_said(tiny_dataset: Path, tmp_path: Path) -> None:
