@@ -68,10 +68,11 @@ class Suspect:
 def pool(evidence: Sequence[Evidence], scene: Scene, weights: Weights) -> tuple[Suspect, ...]:
     """Rank services by how much speaks against them that no callee explains.
 
-    Per service, modality and signal the strongest piece counts; pieces of different kinds are
-    combined as independent witnesses, `1 - prod(1 - weight * strength)` (noisy-or; Pearl,
-    "Probabilistic Reasoning in Intelligent Systems", 1988, section 4.3). Signals that travel
-    upstream are then discounted by the suspicion against the services below.
+    Per service and signal the strongest piece counts, whatever its modality: a lost call and the
+    lost log line of the same branch are one observation. Different signals are combined as
+    independent witnesses, `1 - prod(1 - weight * strength)` (noisy-or; Pearl, "Probabilistic
+    Reasoning in Intelligent Systems", 1988, section 4.3). Signals that travel upstream are then
+    discounted by the suspicion against the services below.
 
     Returns:
         Suspects by falling suspicion, ties by name; the order of `evidence` does not matter.
@@ -143,13 +144,12 @@ def _by_place(evidence: Sequence[Evidence], scene: Scene) -> dict[str, list[Evid
 
 
 def _combined(items: Sequence[Evidence], weights: Weights) -> float:
-    best: dict[tuple[Modality, Signal | None], float] = {}
+    best: dict[Signal | None, float] = {}
     for item in items:
-        key = (item.modality, item.signal)
-        best[key] = max(best.get(key, 0.0), effective(item, weights))
+        best[item.signal] = max(best.get(item.signal, 0.0), effective(item, weights))
     doubt = 1.0
-    for key in sorted(best, key=str):
-        doubt *= 1.0 - best[key]
+    for signal in sorted(best, key=str):
+        doubt *= 1.0 - best[signal]
     return 1.0 - doubt
 
 

@@ -17,6 +17,8 @@ from rcabench.core.question import SpanLogChanges, TemplateChanges
 from rcabench.core.verdict import Evidence, Modality, Signal
 from rcabench.telemetry.base import Telemetry
 
+_LOCATION = r"^\W*([\w.$\[\]]+[#:]\d+)\b"
+"""A source location at the start of a message: `Class#line` or `file.ext:line`."""
 _ALARMING = frozenset({"ERROR", "FATAL"})
 
 
@@ -61,7 +63,7 @@ class LogSpecialist:
         lines = telemetry.ask(TemplateChanges(**stretch))
         if lines.empty or not lines["count"].sum():
             return Report(modality=self.modality, note="there are no logs after the onset")
-        statements = telemetry.ask(SpanLogChanges(**stretch))
+        statements = by_statement(telemetry.ask(SpanLogChanges(**stretch)))
         per_span = statements[["spans", "baseline_spans"]].min(axis=1) >= self.enough
         linked = frozenset(statements.loc[per_span, "service"].dropna())
         found = [
@@ -147,6 +149,34 @@ class LogSpecialist:
                     services=(row["service"],) if isinstance(row["service"], str) else (),
                 ),
             )
+
+
+def by_statement(templates: pd.DataFrame) -> pd.DataFrame:
+    """Merge the templates of one statement of the source code, where they begin with its location.
+
+    Template mining splits a statement whose parameters take few values into one template per value;
+    the location tells that they are one. A span that logged several of them is counted once at most.
+    """
+    if templates.empty:
+        return templates
+    location = templates["template"].str.extract(_LOCATION, expand=False)
+    statement = location.fillna(templates["template_id"].astype("string"))
+    keys = [templates["service"], templates["pod"], templates["operation"], statement]
+    merged = templates.groupby(keys, dropna=False, sort=True).agg(
+        service=("service", "first"),
+        pod=("pod", "first"),
+        operation=("operation", "first"),
+        template_id=("template_id", "min"),
+        template=("template", "first"),
+        severity=("severity", "first"),
+        count=("count", "sum"),
+        spans=("spans", "max"),
+        baseline_count=("baseline_count", "sum"),
+        baseline_spans=("baseline_spans", "max"),
+    )
+    merged["count"] = merged[["count", "spans"]].min(axis=1)
+    merged["baseline_count"] = merged[["baseline_count", "baseline_spans"]].min(axis=1)
+    return merged.reset_index(drop=True)
 
 
 def _replaced(statements: pd.DataFrame, shift: pd.DataFrame) -> frozenset[tuple[object, object]]:

@@ -58,7 +58,7 @@ def duration_shift(frame: pd.DataFrame, quantity: str, *, count: str, floor: flo
     score = np.fmax(middle_shift / spread, tail_shift / tail)
     decades = np.fmax(middle_shift, tail_shift)
     comparable = (seen > 0) & (seen_before > 0) & np.isfinite(score)
-    damped = np.where(comparable, score, 0.0) * np.sqrt(seen / (seen + 5.0) * seen_before / (seen_before + 10.0))
+    damped = np.where(comparable, score, 0.0) * seen / (seen + 5.0) * np.sqrt(seen_before / (seen_before + 10.0))
     return pd.DataFrame(
         {
             "score": damped,
