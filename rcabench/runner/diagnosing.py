@@ -124,7 +124,7 @@ def _diagnoser(task: Task) -> Diagnoser:
 def _interruptible(seconds: float | None) -> Iterator[None]:
     """Let the clock and the user interrupt code that never awaits; only a process's main thread can be interrupted.
 
-    asyncio would answer Ctrl-C by cancelling at the next `await`: where there is none, it is lost.
+    asyncio would answer Ctrl-C by cancelling at the next `await`, however long that takes.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -177,17 +177,21 @@ def test_whatever_a_diagnoser_does_wrong_is_a_miss_and_stops_nobody_else(
     assert {found.value for found in record.results[0].scores if found.name.startswith("service.")} <= {0.0, None}
 
 
-def test_ctrl_c_reaches_a_diagnoser_that_never_awaits_and_what_was_finished_is_kept(
+def test_ctrl_c_stops_a_diagnoser_that_never_awaits_and_what_was_finished_is_kept(
     tiny_dataset: Path, tmp_path: Path
 ) -> None:
+    went_on: list[str] = []
+
     async def method(incident: Incident, telemetry: Telemetry) -> Verdict:
         telemetry.ask(Coverage())
         if (tmp_path / "run" / "diagnoses.jsonl").read_bytes().count(b"\n") == 2:
             os.kill(os.getpid(), signal.SIGINT)
+            went_on.append(incident.id)
         return GUESS
 
     with pytest.raises(KeyboardInterrupt):
         evaluate(method, tiny_dataset, out=tmp_path / "run")
+    assert went_on == []
     assert len(read_run(tmp_path / "run").results) == 2
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
