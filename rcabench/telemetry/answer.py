@@ -8,12 +8,13 @@ numbers are `float64`, whose NaN is pandas' null.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
-
-import numpy as np
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from rcabench.core.question import Question
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
 
 TIMES: frozenset[str] = frozenset({"time", "first", "last"})
 COUNTS: frozenset[str] = frozenset(
@@ -45,6 +46,8 @@ def dtype_of(column: str) -> str:
 
 def empty_answer(question: Question) -> pd.DataFrame:
     """Return the answer with no rows."""
+    import pandas as pd
+
     return pd.DataFrame({column: pd.Series([], dtype=dtype_of(column)) for column in question.columns})
 
 
@@ -54,11 +57,16 @@ def answer_from(question: Question, arrays: Mapping[str, np.ndarray[Any, Any]]) 
     Raises:
         ValueError: a count or duration is null.
     """
+    import pandas as pd
+
     columns = zip(question.columns, arrays.values(), strict=True)
     return pd.DataFrame({column: _series(column, values) for column, values in columns})
 
 
 def _series(column: str, values: np.ndarray[Any, Any]) -> pd.Series[Any]:
+    import numpy as np
+    import pandas as pd
+
     dtype = dtype_of(column)
     absent = np.ma.getmaskarray(values)
     data = np.ma.getdata(values)

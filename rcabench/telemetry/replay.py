@@ -155,10 +155,10 @@ class _Session:
         if isinstance(genuine, Exception):
             return genuine
         with self.lock:
-            excess = self._excess(self.queries + 1)
+            refusal = self._refusal() or self._excess()
             self.queries += 1
-        if excess is not None:
-            return excess
+        if refusal is not None:
+            return refusal
         try:
             clipped = genuine.clipped(self.visible)
         except ValueError:
@@ -170,7 +170,7 @@ class _Session:
         rows = 0 if isinstance(answer, Exception) else len(answer)
         self._record(LedgerEntry(question=clipped, rows=rows, seconds=seconds, clipped=_was_clipped(genuine, clipped)))
         with self.lock:
-            excess = self._excess(self.queries)
+            excess = self._excess()
         return answer if excess is None else excess
 
     def _record(self, entry: LedgerEntry) -> None:
@@ -179,10 +179,14 @@ class _Session:
             self.rows += entry.rows
             self.seconds += entry.seconds
 
-    def _excess(self, queries: int) -> BudgetExceeded | None:
+    def _refusal(self) -> BudgetExceeded | None:
+        limit = self.budget.queries
+        if limit is None or self.queries < limit:
+            return None
+        return BudgetExceeded(f"the telemetry's budget of {limit} queries is used up")
+
+    def _excess(self) -> BudgetExceeded | None:
         limits = self.budget
-        if limits.queries is not None and queries > limits.queries:
-            return BudgetExceeded(f"the telemetry's budget of {limits.queries} queries is used up")
         if limits.rows is not None and self.rows > limits.rows:
             return BudgetExceeded(f"the telemetry's budget of {limits.rows} rows is used up: {self.rows} rows returned")
         if limits.seconds is not None and self.seconds > limits.seconds:

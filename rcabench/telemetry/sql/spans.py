@@ -75,7 +75,8 @@ def operation_series(question: OperationSeries) -> Statement:
     step = p.step(question.windows, question.step_seconds)
     condition = all_of(p.within(question.windows), p.one_of("service", question.services))
     return p.statement(f"""
-        SELECT {step} AS step, service, pod, operation, count(*) AS count, count(CASE WHEN {FAILED} THEN 1 END) AS errors,
+        SELECT {step} AS step, service, pod, operation,
+            count(*) AS count, count(CASE WHEN {FAILED} THEN 1 END) AS errors,
             avg(duration_us) AS duration_mean, quantile_cont(duration_us, 0.95) AS duration_p95
         FROM spans WHERE {condition} GROUP BY ALL {order(("step", "service", "pod", "operation"))}""")
 
