@@ -90,6 +90,20 @@ def test_points_lie_inside_what_is_drawn_in_time_order(telemetry: Telemetry, sce
     assert moments[-1] < to_micros(scene.drawn.end)
 
 
+def test_a_spike_that_the_median_does_not_see_is_told_by_the_mean(scene: Scene) -> None:
+    frames = small_recording()
+    metrics = frames["metrics"]
+    calm = (metrics["metric"] == "memory_usage") & (metrics["pod"] == "web-0")
+    spike = calm & (metrics["time"] >= ONSET) & (metrics["time"] < ONSET + timedelta(seconds=31))
+    metrics.loc[spike, "value"] = 50.0
+
+    choice = most_changed(MemoryTelemetry(**frames), scene, limit=12, units={})
+
+    told = {(series.metric, series.where): series.statistic for series in choice.chosen}
+    assert told["memory_usage", "web-0"] == "mean"
+    assert told["cpu_usage", "cart-0"] == "median"
+
+
 def test_thinning_keeps_every_spike() -> None:
     points = [(i, 100.0 if i == 5_123 else float(i % 3)) for i in range(10_000)]
 

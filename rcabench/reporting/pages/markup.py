@@ -65,7 +65,7 @@ def slug(name: str) -> str:
 
     Example:
         >>> slug("nezha-tt.2023"), slug("../etc")
-        ('nezha-tt.2023', 'etc-80f06ac9')
+        ('nezha-tt.2023', 'etc-f7f9121f')
     """
     import hashlib
 

@@ -29,7 +29,7 @@ class Series:
         metric, service, pod, host: its name; None where it has none.
         unit: as recorded, None where unknown.
         before, after: what moved, in the baseline and in the fault; None without samples.
-        statistic: what `before` and `after` are: `median`, or `mean` where that moved further.
+        statistic: what `before` and `after` are: `median`, or `mean` where only that moved.
         middle: median of the baseline.
         usual: lower and upper quartile of the baseline.
         score: how far it moved, in robust standard deviations of the baseline.
@@ -144,7 +144,8 @@ def _series(
 ) -> Series:
     thin = thinned(sorted(points), _MOST_POINTS)
     low, high = row["baseline_q25"], row["baseline_q75"]
-    statistic = max(("median", "mean"), key=lambda name: _moved(row, name))
+    # A short spike moves the mean alone; where both moved, the median says it without the tails.
+    statistic = "mean" if _moved(row, "mean") > 2 * _moved(row, "median") else "median"
     return Series(
         metric=row["metric"],
         service=row["service"],

@@ -1,0 +1,49 @@
+"""Drawings and tables of the HTML report stay as they were looked at; a change shows up as a difference to review.
+
+After looking at the new pages in a browser, write the files anew:
+UPDATE_GOLDEN=1 pytest tests/golden/test_html_golden.py
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from rcabench.reporting.html import HtmlReporter
+from rcabench.testing.reports import small_dataset, small_report
+
+FOLDER = Path(__file__).parent / "html"
+
+PARTS = {
+    "leaderboard": ("index.html", r'<table class="forest.*?</table>'),
+    "matrix": ("index.html", r'<table class="matrix.*?</table>'),
+    "curve": ("incidents/small/5f0d3c2b1a09.html", r'<ul class="key" aria-label="Key to the curves".*?</figure>'),
+    "waterfall": ("incidents/small/5f0d3c2b1a09.html", r'<table class="waterfall.*?</table>'),
+    "verdicts": ("incidents/small/5f0d3c2b1a09.html", r'<table class="verdicts.*?</table>'),
+    "evidence": ("incidents/small/5f0d3c2b1a09.html", r'<table class="evidence.*?</table>'),
+    "logs": ("incidents/small/5f0d3c2b1a09.html", r'<table class="logs.*?</table>'),
+}
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    dataset = small_dataset(tmp_path_factory.mktemp("golden") / "small")
+    return {page.name: page.text for page in HtmlReporter().render([small_report(dataset)])}
+
+
+@pytest.mark.parametrize("part", sorted(PARTS))
+def test_a_part_of_the_report_is_as_it_was_looked_at(part: str, pages: dict[str, str]) -> None:
+    page, pattern = PARTS[part]
+    found = re.search(pattern, pages[page], flags=re.DOTALL)
+    assert found is not None, f"{page} has no {part}"
+    # An element per line makes a difference readable.
+    actual = re.sub(r"(?<=>)(?=<)", "\n", found.group()) + "\n"
+    actual = re.sub(r"(small\.hidden\.)[0-9a-f]{8}", r"\1digest", actual)
+    golden = FOLDER / f"{part}.html"
+    if os.environ.get("UPDATE_GOLDEN"):
+        golden.write_text(actual, encoding="utf-8")
+
+    assert golden.read_text(encoding="utf-8") == actual
