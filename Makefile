@@ -36,7 +36,8 @@ layers: $(VENV)/.dev ## Check that no layer imports what lies above it
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.dev ## Measure speed and memory on a synthetic recording
-	$(BIN)/python -m benchmarks
+	@for script in $(filter-out benchmarks/generate.py,$(wildcard benchmarks/*.py)); do \
+		echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean: ## Remove what was made here; imported datasets stay
 	rm -rf $(VENV) build dist runs/demo .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -53,21 +53,29 @@ def diagnose(task: Task) -> Entry:
         seconds = time.perf_counter() - began
     if task.timeout_seconds is not None and seconds > task.timeout_seconds and outcome.failure is None:
         outcome = replace(outcome, verdict=None, failure=_timeout(task.timeout_seconds))
-    return Entry(
-        diagnosis=Diagnosis(
-            incident_id=task.incident.id,
-            dataset=task.incident.dataset,
-            diagnoser=task.label,
-            attempt=task.attempt,
-            onset_given=task.onset_given,
-            verdict=outcome.verdict,
-            failure=outcome.failure,
-            usage=_usage(outcome.usage, replay.ledger, seconds),
-            finished_at=datetime.now(UTC),
-        ),
-        ledger=replay.ledger,
-        transcript=outcome.transcript,
+    usage = _usage(outcome.usage, replay.ledger, seconds)
+    return _entry(task, outcome, usage, replay.ledger)
+
+
+def died(task: Task) -> Entry:
+    """Return what is left of a diagnosis whose process is gone: a failure, and nothing known about its cost."""
+    message = "its process died (a crash in a library, out of memory, or killed)"
+    return _entry(task, _Outcome(failure=Failure(kind=FailureKind.ERROR, message=message)), Usage(), ())
+
+
+def _entry(task: Task, outcome: _Outcome, usage: Usage, ledger: tuple[LedgerEntry, ...]) -> Entry:
+    diagnosis = Diagnosis(
+        incident_id=task.incident.id,
+        dataset=task.incident.dataset,
+        diagnoser=task.label,
+        attempt=task.attempt,
+        onset_given=task.onset_given,
+        verdict=outcome.verdict,
+        failure=outcome.failure,
+        usage=usage,
+        finished_at=datetime.now(UTC),
     )
+    return Entry(diagnosis=diagnosis, ledger=ledger, transcript=outcome.transcript)
 
 
 def _outcome(task: Task, telemetry: Telemetry) -> _Outcome:

@@ -6,15 +6,16 @@ import multiprocessing
 import os
 import pickle
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from itertools import islice
 from multiprocessing.connection import wait as wait_for_end
 
 from rcabench.core.errors import RcabenchError
 from rcabench.record import Entry
-from rcabench.runner.diagnosing import diagnose
+from rcabench.runner.diagnosing import diagnose, died
 from rcabench.runner.task import Task
 
 _AHEAD = 2
@@ -24,39 +25,59 @@ _AHEAD = 2
 def executed(tasks: Iterable[Task], *, jobs: int) -> Iterator[Entry]:
     """Make the diagnoses, and yield each as soon as it is there; the order says nothing.
 
+    A diagnoser that takes its worker process with it (a crash in a library, out of memory) has failed at that
+    incident; in this process it would take the run with it, and the next attempt goes on from there.
+
     Args:
         tasks: what to do.
         jobs: worker processes; 1 works in this process.
 
     Raises:
-        RcabenchError: a worker process died, or a task cannot be sent to one.
+        RcabenchError: a task cannot be sent to a worker process.
     """
     if jobs == 1:
         yield from map(diagnose, tasks)
-    else:
-        yield from _in_processes(tasks, jobs)
-
-
-def _in_processes(tasks: Iterable[Task], jobs: int) -> Iterator[Entry]:
-    # Not forked: a fork copies locks that threads of DuckDB and pyarrow may hold at that moment.
-    pool = ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_die_with_parent)
+        return
     waiting = iter(tasks)
-    running: set[Future[Entry]] = set()
-    try:
+    while suspects := (yield from _in_processes(waiting, jobs)):
+        for task in suspects:
+            yield from _on_its_own(task)
+
+
+def _in_processes(waiting: Iterator[Task], jobs: int) -> Generator[Entry, None, tuple[Task, ...]]:
+    """Yield entries until all is done, or a worker dies; return the tasks of which one may have killed it."""
+    running: dict[Future[Entry], Task] = {}
+    with _pool(jobs) as pool:
         while True:
             for task in islice(waiting, jobs * _AHEAD - len(running)):
                 _refuse_unsendable(task)
-                running.add(pool.submit(diagnose, task))
+                running[pool.submit(diagnose, task)] = task
             if not running:
-                return
-            finished, running = wait(running, return_when=FIRST_COMPLETED)
-            for future in finished:
-                yield future.result()
-    except BrokenProcessPool:
-        raise RcabenchError(
-            "a worker process died (killed, out of memory, or a crash in a library); "
-            "what was finished is kept: resume with fewer jobs"
-        ) from None
+                return ()
+            finished, _ = wait(running, return_when=FIRST_COMPLETED)
+            try:
+                for future in finished:
+                    yield future.result()
+                    del running[future]
+            except BrokenProcessPool:
+                return tuple(running.values())
+
+
+def _on_its_own(task: Task) -> Iterator[Entry]:
+    """Give a task a worker of its own, so that nobody else is blamed for its death."""
+    with _pool(1) as pool:
+        try:
+            yield pool.submit(diagnose, task).result()
+        except BrokenProcessPool:
+            yield died(task)
+
+
+@contextmanager
+def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
+    # Not forked: a fork copies locks that threads of DuckDB and pyarrow may hold at that moment.
+    pool = ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_die_with_parent)
+    try:
+        yield pool
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import os
 import shutil
@@ -313,6 +314,28 @@ def test_the_number_of_worker_processes_changes_no_result(tiny_dataset: Path, tm
     together = run(replace(plan, jobs=2), tmp_path / "together")
     assert fingerprint(alone) == fingerprint(together)
     assert len(together.results) == 21
+
+
+def test_a_diagnoser_that_kills_its_process_fails_at_that_incident_alone(
+    tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    victim = Dataset.load(tiny_dataset).cases[3].incident.id
+    lines = [
+        "import os",
+        "from rcabench import Candidate, Verdict",
+        "async def fragile(incident, telemetry):",
+        f"    if incident.id == {victim!r}: os.abort()",
+        "    return Verdict(candidates=(Candidate(service='cart'),))",
+    ]
+    (tmp_path / "fragile_method.py").write_text("\n".join(lines))
+    monkeypatch.syspath_prepend(tmp_path)
+    method = importlib.import_module("fragile_method").fragile
+
+    record = evaluate([method, "prior"], tiny_dataset, jobs=2).record
+    failures = {r.diagnosis.key: r.diagnosis.failure for r in record.results if r.diagnosis.failure}
+    assert len(record.results) == 14
+    assert list(failures) == [("tiny", victim, "fragile", 0)]
+    assert all("its process died" in failure.message for failure in failures.values())
 
 
 def test_a_method_that_cannot_be_sent_to_another_process_is_refused_by_name(tiny_dataset: Path) -> None:
