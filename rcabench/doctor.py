@@ -55,12 +55,13 @@ def examined() -> tuple[Check, ...]:
 
 
 def _requirements() -> Iterator[Check]:
-    """Compare what is installed with what the package asks for; only the lower bounds are declared."""
+    """Compare what is installed with what the package asks for, and in a checkout with what its tests run with."""
     try:
         wanted = requires(DISTRIBUTION) or []
     except PackageNotFoundError:
         yield Check(subject="install", finding=f"{DISTRIBUTION} is not installed; pip install it", passed=False)
         return
+    tested = _tested_versions()
     for line in sorted(wanted):
         match = re.fullmatch(r"\s*([A-Za-z0-9._-]+)\s*>=\s*([0-9][0-9.]*)\s*", line)
         if match is None:
@@ -71,10 +72,19 @@ def _requirements() -> Iterator[Check]:
         except PackageNotFoundError:
             yield Check(subject=name, finding=f"is missing; pip install '{name}>={lowest}'", passed=False)
             continue
-        good = _numbers(found) >= _numbers(lowest)
-        yield Check(
-            subject=name, finding=found if good else f"{found}, but {lowest} is needed; upgrade it", passed=good
-        )
+        if _numbers(found) < _numbers(lowest):
+            yield Check(subject=name, finding=f"{found}, but {lowest} is needed; upgrade it", passed=False)
+        elif found != tested.get(name.lower(), found):
+            yield Check(subject=name, finding=f"{found} (tests run with {tested[name.lower()]})")
+        else:
+            yield Check(subject=name, finding=found)
+
+
+def _tested_versions() -> dict[str, str]:
+    file = Path(__file__).resolve().parent.parent / "constraints.txt"
+    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    pins = (line.partition("==") for line in lines if not line.startswith("#"))
+    return {name.lower(): pinned for name, _, pinned in pins}
 
 
 def _numbers(text: str) -> tuple[int, ...]:

@@ -324,6 +324,13 @@ def test_doctor_says_when_a_library_is_too_old(rcabench: Invoke, monkeypatch: py
     assert "but 99.1 is needed; upgrade it" in result.stdout
 
 
+def test_doctor_says_when_tests_run_with_another_version(rcabench: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rcabench.doctor._tested_versions", lambda: {"duckdb": "99.1"})
+    result = rcabench("doctor")
+    assert result.exit_code == 0
+    assert "(tests run with 99.1)" in result.stdout
+
+
 def test_the_public_names_can_all_be_imported() -> None:
     import rcabench
 

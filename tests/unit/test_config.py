@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rcabench.config import Plan, embedded_configs, load_plan, plan_from
+from rcabench.config import Plan, _Experiment, embedded_configs, load_plan, plan_from
 from rcabench.core.errors import ConfigError
 from rcabench.plugins import Registry, Spec
 
@@ -145,6 +146,12 @@ def test_a_file_that_is_no_experiment_is_refused(experiment: Write, text: str, f
 def test_an_unknown_experiment_is_answered_with_those_that_there_are() -> None:
     with pytest.raises(ConfigError, match="did you mean 'quickstart'"):
         load_plan("quickstar")
+
+
+def test_the_reference_explains_every_key() -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "reference" / "experiment.md"
+    explained = re.findall(r"^\| `(\w+)` \|", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert explained == list(_Experiment.model_fields)
 
 
 @pytest.mark.parametrize("name", ["quickstart", "leaderboard"])
