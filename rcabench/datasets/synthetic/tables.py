@@ -77,7 +77,8 @@ def metric(system: System, series: Samples, beginning: datetime) -> Table:
         "value": pa.array(series.value),
     }
     if series.metric in HOST_METERS:
-        return pa.table({**columns, "host": _names(system.hosts, series.owner)})
+        none = pa.nulls(len(series.value), pa.string())
+        return pa.table({**columns, "service": none, "pod": none, "host": _names(system.hosts, series.owner)})
     return pa.table({**columns, **_where(system, series.owner)})
 
 
