@@ -50,8 +50,14 @@ def cross_examine(scene: Scene, reports: Sequence[Report]) -> tuple[Evidence, ..
                     confirmed.append(agreeing[0].id)
                 elif service in other.watched and item.signal in SEES.get(other.modality, frozenset()):
                     disputed.append(f"{other.modality}:silent")
+                elif other.modality is Modality.TRACE and _nobody_waits(item, service, other):
+                    disputed.append(f"{other.modality}:unseen")
             examined.append(replace(item, confirmed_by=tuple(confirmed), disputed_by=tuple(disputed)))
     return tuple(sorted(examined, key=lambda e: (-e.strength, e.id)))
+
+
+def _nobody_waits(item: Evidence, service: str, traces: Report) -> bool:
+    return item.signal is Signal.LATENCY and bool(traces.watched) and service not in traces.watched
 
 
 def _same_story(one: Evidence, other: Evidence) -> bool:
