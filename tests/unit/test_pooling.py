@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -101,11 +102,53 @@ def test_disputed_evidence_falls_behind_undisputed_evidence() -> None:
 
 def test_silence_about_a_service_that_nobody_watches_disputes_nothing() -> None:
     reports = (
-        Report(modality=Modality.METRIC, evidence=(evidence("cart", 0.9, Signal.LATENCY, Modality.METRIC),)),
+        Report(modality=Modality.METRIC, evidence=(evidence("cart", 0.9, Signal.RESOURCE, Modality.METRIC),)),
         Report(modality=Modality.TRACE, watched=frozenset({"db"})),
     )
 
     assert cross_examine(SCENE, reports)[0].disputed_by == ()
+
+
+def test_the_latency_of_a_service_that_no_request_passes_is_disputed() -> None:
+    claim = Report(modality=Modality.METRIC, evidence=(evidence("cart", 0.9, Signal.LATENCY, Modality.METRIC),))
+    without_traces = Report(modality=Modality.TRACE)
+    elsewhere = Report(modality=Modality.TRACE, watched=frozenset({"db"}))
+
+    assert cross_examine(SCENE, (claim, without_traces))[0].disputed_by == ()
+    assert cross_examine(SCENE, (claim, elsewhere))[0].disputed_by == ("trace:unseen",)
+
+
+def test_another_story_about_the_same_service_is_no_confirmation() -> None:
+    reports = (
+        Report(modality=Modality.METRIC, evidence=(evidence("cart", 0.9, Signal.LATENCY, Modality.METRIC),)),
+        Report(modality=Modality.TRACE, evidence=(evidence("cart", 0.9),), watched=frozenset({"cart"})),
+    )
+    claim = next(e for e in cross_examine(SCENE, reports) if e.modality is Modality.METRIC)
+
+    assert claim.confirmed_by == ()
+    assert claim.disputed_by == ("trace:silent",)
+
+
+def test_the_same_branch_seen_in_traces_and_in_logs_counts_once() -> None:
+    twice = (evidence("cart", 0.6), evidence("cart", 0.6, Signal.BEHAVIOR, Modality.LOG))
+
+    assert pool(twice, SCENE, Weights(other=0.9))[0].suspicion == pytest.approx(0.54)
+
+
+def test_a_service_off_the_alerts_path_is_suspected_less() -> None:
+    alert = ComponentRef(level=Level.SERVICE, name="cart")
+    scene = replace(SCENE, incident=replace(INCIDENT, symptom_component=alert))
+    items = (evidence("web", 0.9, Signal.SELF_TIME), evidence("db", 0.5, Signal.SELF_TIME))
+
+    assert [s.place.service for s in pool(items, scene, Weights(other=0.9))] == ["db", "web"]
+
+
+def test_an_alert_about_errors_weakens_evidence_of_latency() -> None:
+    scene = replace(SCENE, incident=replace(INCIDENT, symptom_metric="availability"))
+    items = (evidence("cart", 0.8, Signal.LATENCY), evidence("web", 0.5, Signal.ERROR))
+
+    assert [s.place.service for s in pool(items, SCENE, Weights(other=0.9))] == ["cart", "web"]
+    assert [s.place.service for s in pool(items, scene, Weights(other=0.9))] == ["web", "cart"]
 
 
 def test_a_modality_confirms_another_with_evidence_about_the_same_service() -> None:

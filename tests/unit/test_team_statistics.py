@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rcabench.agents.specialists.log import by_statement
 from rcabench.agents.specialists.share import share_shift
 from rcabench.agents.specialists.shift import duration_shift, level_shift, saturate
+from rcabench.agents.specialists.trace import net_of_caller, own_work
 
 
 def _durations(**changes: float) -> pd.DataFrame:
@@ -93,6 +95,47 @@ def test_a_vanished_statement_has_a_large_negative_z() -> None:
 
 def test_a_share_of_nothing_is_no_news() -> None:
     assert share_shift(_series(0), _series(0), _series(5), _series(5)).abs().sum(axis=1).iloc[0] == 0.0
+
+
+def test_three_of_five_is_weaker_news_than_all_of_fifty() -> None:
+    few = share_shift(_series(3), _series(5), _series(0), _series(50))["z"].iloc[0]
+    many = share_shift(_series(50), _series(50), _series(0), _series(50))["z"].iloc[0]
+
+    assert few < 0.3 * many
+
+
+def test_an_operation_that_waits_for_others_is_not_suspected_of_slow_work() -> None:
+    slow = _durations(self_p50=90_000.0, self_p95=99_000.0)
+    alone = slow.assign(count=100.0, baseline_count=500.0)
+    waiting = slow.assign(count=200.0, baseline_count=900.0)
+
+    assert own_work(alone)["score"].iloc[0] > 5.0
+    assert own_work(waiting)["score"].iloc[0] == 0.0
+
+
+def test_what_all_calls_of_a_caller_share_is_put_down_to_the_caller() -> None:
+    edges = pd.DataFrame({"caller_pod": ["web-0"] * 3, "caller_service": ["web"] * 3})
+    lag = pd.DataFrame({"score": [9.0, 9.0, 9.0], "decades": [1.0, 1.0, 1.0]})
+    alone = pd.DataFrame({"score": [9.0, 0.0, 0.0], "decades": [1.0, 0.0, 0.0]})
+
+    assert net_of_caller(edges, lag, {})["decades"].tolist() == [0.0, 0.0, 0.0]
+    assert net_of_caller(edges, alone, {})["decades"].tolist() == [1.0, 0.0, 0.0]
+    assert net_of_caller(edges, alone, {"web-0": 1.0})["decades"].tolist() == [0.0, 0.0, 0.0]
+
+
+def test_templates_of_one_source_statement_are_one_statement() -> None:
+    row = {"service": "s", "pod": "p", "operation": "o", "severity": "INFO", "spans": 10, "baseline_spans": 20}
+    templates = pd.DataFrame(
+        [
+            row | {"template_id": 1, "template": "a.Price#46 of <*> is DongChe", "count": 6, "baseline_count": 12},
+            row | {"template_id": 2, "template": "a.Price#46 of <*> is GaoTie", "count": 6, "baseline_count": 3},
+            row | {"template_id": 3, "template": "plain text", "count": 1, "baseline_count": 1},
+        ]
+    )
+    merged = by_statement(templates)
+
+    assert sorted(merged["count"]) == [1, 10]
+    assert sorted(merged["baseline_count"]) == [1, 15]
 
 
 @given(k1=st.integers(0, 50), extra1=st.integers(0, 50), k0=st.integers(0, 50), extra0=st.integers(0, 50))

@@ -198,9 +198,8 @@ def _normal_windows(incident: Incident, suspect: TimeWindow, length: float) -> t
     own = (incident.window,) if incident.history is None else (incident.window, incident.history)
     found = [part for stretch in merged(own) if (part := stretch.intersection(tail)) is not None]
     if incident.hints.onset is None or sum(part.seconds for part in found) < length / 2:
-        for stretch in incident.reference:
-            latest = TimeWindow(start=max(stretch.start, stretch.end - span), end=stretch.end)
-            found.extend(_without(latest, suspect))
+        declared = (part for stretch in incident.reference for part in _without(stretch, suspect))
+        found.extend(TimeWindow(start=max(part.start, part.end - span), end=part.end) for part in declared)
     return merged(tuple(found))
 
 

@@ -63,7 +63,7 @@ class TraceSpecialist:
             return Report(modality=self.modality, note="there are no traces after the onset")
         edges = telemetry.ask(EdgeChanges(**stretch))
         calls = telemetry.ask(CallChanges(**stretch))
-        slow = _own_work(operations)
+        slow = own_work(operations)
         found = [
             *self._slow_work(scene, operations, slow),
             *self._lagging_calls(scene, edges, operations, slow),
@@ -117,7 +117,7 @@ class TraceSpecialist:
         if edges.empty:
             return
         lag = duration_shift(edges, "gap", count="count")
-        net = _net_of_caller(edges, lag, _own_decades(operations, slow))
+        net = net_of_caller(edges, lag, _own_decades(operations, slow))
         strengths = self._strengths(net)
         for position in np.flatnonzero(strengths >= self.minimum):
             row = edges.iloc[int(position)]
@@ -207,7 +207,7 @@ def share_strength(shift: pd.DataFrame, half_z: float) -> np.ndarray:
     return saturate(shift["z"].abs().to_numpy(), half_z) * np.sqrt(shift["difference"].abs().to_numpy())
 
 
-def _own_work(operations: pd.DataFrame) -> pd.DataFrame:
+def own_work(operations: pd.DataFrame) -> pd.DataFrame:
     """Score how much slower operations do their own work; those that wait for others are left out.
 
     An operation that sometimes has a remote child waits for it always: where the child is missing,
@@ -225,7 +225,7 @@ def _own_decades(operations: pd.DataFrame, slow: pd.DataFrame) -> dict[object, f
     return {pod: float(value) for pod, value in slow["decades"].groupby(key).max().items()}
 
 
-def _net_of_caller(edges: pd.DataFrame, lag: pd.DataFrame, own: dict[object, float]) -> pd.DataFrame:
+def net_of_caller(edges: pd.DataFrame, lag: pd.DataFrame, own: dict[object, float]) -> pd.DataFrame:
     """Take from every edge the lag that its caller's other edges, or the caller's own work, share.
 
     A starving caller is late to read every answer: then all its calls lag alike, and none of its
