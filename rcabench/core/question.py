@@ -96,7 +96,8 @@ class OperationChanges(Question):
     `self_*` is a span's duration minus what its direct children cover (their summed durations, at
     most its own), over the `self_count` spans none of whose children ran in another pod (in another
     service, where pods are unknown): where a child is remote, the uncovered time belongs to the
-    call, and `EdgeChanges` tells it. Children are looked up among all visible spans, by trace.
+    call, and `EdgeChanges` tells it. Children are looked up by trace, among the spans asked about (in the
+    windows or the baseline): what lies outside changes no figure. So it is for callers and parents below.
     """
 
     columns: ClassVar[tuple[str, ...]] = (
@@ -171,7 +172,11 @@ class SpanLogChanges(Question):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OperationSeries(Question):
-    """Spans per pod and operation in steps of time; `time` is the start of the step."""
+    """Spans per pod and operation in steps of time; `time` is the start of the step.
+
+    Steps are counted from the start of each window (touching windows are one), or from 1970 where
+    no window is named.
+    """
 
     columns: ClassVar[tuple[str, ...]] = (
         "time", "service", "pod", "operation", "count", "errors", "duration_mean", "duration_p95",
@@ -234,7 +239,11 @@ class TemplateChanges(Question):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TemplateSeries(Question):
-    """Log lines per pod and template in steps of time; `time` is the start of the step."""
+    """Log lines per pod and template in steps of time; `time` is the start of the step.
+
+    Steps are counted from the start of each window (touching windows are one), or from 1970 where
+    no window is named.
+    """
 
     columns: ClassVar[tuple[str, ...]] = ("time", "service", "pod", "template_id", "count")
     windows: tuple[TimeWindow, ...] = ()
