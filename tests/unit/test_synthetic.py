@@ -26,6 +26,7 @@ from rcabench.datasets.synthetic.system import System, walk
 from rcabench.datasets.writer import DatasetWriter
 from rcabench.telemetry.parquet import ParquetTelemetry
 from rcabench.telemetry.replay import Replay
+from rcabench.testing.dataset_checks import check_dataset_adapter
 
 SMALL = Synthetic(services=10, incidents=10, healthy=2, window_minutes=4, seed=3)
 
@@ -491,3 +492,7 @@ def test_every_operation_of_a_request_belongs_to_a_service() -> None:
     for request in system.requests:
         for call in walk(request.root):
             assert 0 <= system.operations[call.operation].service < 20
+
+
+def test_the_generator_keeps_to_what_every_dataset_adapter_promises() -> None:
+    check_dataset_adapter(lambda: Synthetic(services=10, incidents=2, healthy=1, window_minutes=2), None)
