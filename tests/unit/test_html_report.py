@@ -27,7 +27,7 @@ from rcabench.testing import check_reporter, small_case, small_incident, small_r
 from rcabench.testing.reports import small_dataset, small_report
 
 HOSTILE = "<script>document.title='pwned'</script>\"'><img src=x onerror=alert(1)>&amp;\x1b[31m\u202e"
-VOID = {"meta", "link", "br", "hr", "input", "col"}
+VOID = {"meta", "link", "br", "hr", "input", "col", "wbr"}
 
 
 class Outline(HTMLParser):

@@ -136,11 +136,12 @@ def _telemetry(view: IncidentView, answers: Sequence[Answer]) -> Html | None:
     if view.scene is None or view.exhibits is None:
         return None
     scene, shown = view.scene, view.exhibits
-    compared = f"the fault, from the true onset {figures.clock(scene.onset)} to" if scene.onset else "the window until"
+    compared = "the fault, from its true onset at" if scene.onset else "the window, from"
     baseline = figures.stretches(scene.baseline) if scene.baseline else "nothing: there is no baseline"
     lead = (
-        f"Chosen by this report from the telemetry that diagnosers could see: {compared} "
-        f"{figures.clock(scene.fault.end)}, is compared with {baseline}."
+        "Chosen by this report from the telemetry that diagnosers could see: "
+        f"{compared} {figures.clock(scene.fault.start)} to {figures.clock(scene.fault.end)}, "
+        f"is compared with {baseline}."
     )
     return join(
         heading("What the telemetry shows", anchor="telemetry"),

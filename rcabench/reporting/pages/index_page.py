@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from rcabench.core.diagnosis import Diagnosis
 from rcabench.core.run import DatasetStamp, RunRecord
 from rcabench.reporting.pages import figures
 from rcabench.reporting.pages.document import document, heading, note, table
 from rcabench.reporting.pages.group import Group, incident_path
 from rcabench.reporting.pages.leaderboard import leaderboard, other_tables
-from rcabench.reporting.pages.markup import Child, Html, join, tag
+from rcabench.reporting.pages.markup import Html, join, tag
 from rcabench.reporting.pages.matrix import matrix
 
 _FAILURES_SHOWN = 30
+_LINKS_SHOWN = 8
 
 
 def index_page(title: str, records: Sequence[RunRecord], groups: Sequence[Group]) -> str:
@@ -122,35 +124,43 @@ def _section(group: Group) -> Html:
 
 
 def _failures(groups: Sequence[Group]) -> Html:
-    found = [
-        (group, entry.label, result.diagnosis)
-        for group in groups
-        for entry in group.entries
-        for results in entry.results.values()
-        for result in results
-        if result.diagnosis.failure is not None
-    ]
+    found: dict[tuple[str, str, str, str], list[Diagnosis]] = {}
+    for group in groups:
+        for entry in group.entries:
+            for result in (result for results in entry.results.values() for result in results):
+                failure = result.diagnosis.failure
+                if failure is not None:
+                    key = (failure.kind.value, entry.label, _name(group), failure.message)
+                    found.setdefault(key, []).append(result.diagnosis)
+    title = heading("Failures", anchor="failures")
     if not found:
-        return join(heading("Failures", anchor="failures"), tag("p", "No diagnosis failed."))
-    kinds = Counter((label, d.failure.kind.value) for _, label, d in found if d.failure is not None)
+        return join(title, tag("p", "No diagnosis failed."))
+    kinds: Counter[tuple[str, str]] = Counter()
+    for (kind, label, _, _), diagnoses in found.items():
+        kinds[label, kind] += len(diagnoses)
     counts = "; ".join(f"{label}: {count} × {kind}" for (label, kind), count in sorted(kinds.items()))
-    rows: list[Child] = []
-    for group, label, diagnosis in found[:_FAILURES_SHOWN]:
-        if diagnosis.failure is None:
-            continue
-        href = incident_path(diagnosis.dataset, diagnosis.incident_id)
-        rows.append(tag("tr",
-            tag("td", diagnosis.failure.kind.value),
-            tag("th", label, scope="row"),
-            tag("td", tag("a", figures.shortened(diagnosis.incident_id, 16), href=href, class_="mono"),
-                tag("small", _name(group))),
-            tag("td", figures.shortened(diagnosis.failure.message, 300), class_="clip"),
-        ))  # fmt: skip
-    heads = (tag("th", name, scope="col") for name in ("Kind", "Diagnoser", "Incident", "Message"))
-    cut = f" The first {_FAILURES_SHOWN} of {len(found)} are listed." if len(found) > _FAILURES_SHOWN else ""
-    return join(
-        heading("Failures", anchor="failures"),
-        tag("p", f"{len(found)} diagnoses without a verdict count as misses. {counts}."),
-        table(tag("thead", tag("tr", *heads)), tag("tbody", *rows), class_="",
-              caption=f"Diagnoses without a verdict, by dataset and diagnoser.{cut}"),
+    words = (
+        f"{figures.counted(kinds.total(), 'diagnosis', 'diagnoses')} without a verdict, counted as misses. {counts}."
+    )
+    ordered = sorted(found.items(), key=lambda item: (-len(item[1]), item[0]))
+    rows = [_failure(key, diagnoses) for key, diagnoses in ordered[:_FAILURES_SHOWN]]
+    heads = (tag("th", name, scope="col") for name in ("Kind", "Diagnoser", "Message", "Incidents"))
+    cut = f" The {_FAILURES_SHOWN} most frequent of {len(found)} are listed." if len(found) > _FAILURES_SHOWN else ""
+    caption = f"Diagnoses without a verdict, by kind, diagnoser and message.{cut}"
+    head = tag("thead", tag("tr", *heads))
+    return join(title, tag("p", words), table(head, tag("tbody", *rows), class_="failures", caption=caption))
+
+
+def _failure(key: tuple[str, str, str, str], diagnoses: Sequence[Diagnosis]) -> Html:
+    kind, label, setting, message = key
+    links = [
+        tag("a", figures.shortened(d.incident_id, 16), href=incident_path(d.dataset, d.incident_id), class_="mono")
+        for d in diagnoses[:_LINKS_SHOWN]
+    ]
+    more = f" and {len(diagnoses) - _LINKS_SHOWN} more" if len(diagnoses) > _LINKS_SHOWN else None
+    return tag("tr",
+        tag("td", kind),
+        tag("th", label, tag("small", setting), scope="row"),
+        tag("td", figures.shortened(message, 300), class_="clip"),
+        tag("td", *(join(", " if i else None, link) for i, link in enumerate(links)), more),
     )  # fmt: skip

@@ -15,14 +15,19 @@ def log_table(choice: TemplateChoice) -> Html:
     names = ("Template", "Service", "Severity", "First seen")
     heads = [tag("th", name, scope="col") for name in names]
     heads += [tag("th", name, scope="col", class_="n") for name in ("Lines", "Expected", "Change")]
-    caption = (
-        f"{len(choice.chosen)} of {choice.total:,} templates: novel ones ({choice.novel:,} in all), and those whose "
-        f"counts changed more than chance explains (G > {SURPRISING}). {choice.lines:,} lines during the fault, "
-        f"{choice.baseline_lines:,} in the baseline. “Expected” is the template's share of the baseline, scaled to the "
-        "lines during the fault."
-    )
     rows = [_row(change, choice) for change in choice.chosen]
-    return table(tag("thead", tag("tr", *heads)), tag("tbody", *rows), caption=caption, class_="logs")
+    return table(tag("thead", tag("tr", *heads)), tag("tbody", *rows), caption=_caption(choice), class_="logs")
+
+
+def _caption(choice: TemplateChoice) -> str:
+    shown = f"{len(choice.chosen)} of {choice.total:,} templates: "
+    if not choice.baseline_lines:
+        return f"{shown}the most frequent ones, because the baseline holds no line to compare with."
+    return (
+        f"{shown}novel ones ({choice.novel:,} in all), and those whose counts changed more than chance explains "
+        f"(G > {SURPRISING}). {choice.lines:,} lines during the fault, {choice.baseline_lines:,} in the baseline. "
+        "“Expected” is the template's share of the baseline, scaled to the lines during the fault."
+    )
 
 
 def _row(change: TemplateChange, choice: TemplateChoice) -> Html:

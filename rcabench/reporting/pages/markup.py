@@ -6,7 +6,7 @@ import html
 from collections.abc import Iterable
 from typing import TypeAlias
 
-_VOID = frozenset({"meta", "link", "br", "hr", "input", "col"})
+_VOID = frozenset({"meta", "link", "br", "hr", "input", "col", "wbr"})
 
 _UNSAFE = (
     *(chr(code) for code in range(0x20) if chr(code) not in "\t\n"),

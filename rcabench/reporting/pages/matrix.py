@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from rcabench.core.truth import Case, RootCause
 from rcabench.reporting.pages import figures
 from rcabench.reporting.pages.document import cut, table
@@ -16,7 +18,7 @@ def matrix(group: Group) -> Html:
     head = tag("tr",
         tag("th", "Incident", scope="col", class_="left", data_sort="text"),
         tag("th", "Truth", scope="col", class_="left", data_sort="text") if group.source.cases else None,
-        *(tag("th", entry.label, scope="col", data_sort="number") for entry in group.entries),
+        *(tag("th", _breakable(entry.label), scope="col", data_sort="number") for entry in group.entries),
     )  # fmt: skip
     rows = [_row(group, incident) for incident in group.incidents]
     caption = (
@@ -30,6 +32,12 @@ def matrix(group: Group) -> Html:
         _tools(group, name),
         table(tag("thead", head), tag("tbody", *rows), caption=caption, class_="matrix sortable", id_=name),
     )
+
+
+def _breakable(label: str) -> Html:
+    """Return a label that may be broken where its parts meet, and not within a word."""
+    parts = re.findall(r"[^:=,_-]*[:=,_-]|[^:=,_-]+", label)
+    return join(*(join(tag("wbr") if i else None, part) for i, part in enumerate(parts)))
 
 
 def _tools(group: Group, name: str) -> Html:
