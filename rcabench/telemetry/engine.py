@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -36,7 +37,13 @@ class Engine:
     """
 
     def __init__(self, *, threads: int, memory_limit: str) -> None:
-        self._connection = duckdb.connect(":memory:", config={"threads": threads, "memory_limit": memory_limit})
+        # What a question needs is built in; nothing is to be fetched from anywhere.
+        settings: dict[str, str | bool | int | float | list[str]] = {
+            "threads": threads,
+            "memory_limit": memory_limit,
+            "autoinstall_known_extensions": False,
+        }
+        self._connection = duckdb.connect(":memory:", config=settings)
         # The files stay as they are while a recording is open, so their footers are read once.
         self._connection.execute("SET GLOBAL parquet_metadata_cache = true")
         self._indexed = False
@@ -71,15 +78,32 @@ class Engine:
             QuestionError: it is none of `QUESTIONS`, or a number in it makes no sense.
             duckdb.Error: the data cannot be read.
         """
+        if isinstance(question, TraceSpans) and self._indexed:
+            narrowed = self.narrowed(question)
+            if narrowed is None:
+                return empty_answer(question)
+            question = narrowed
         with self._connection.cursor() as cursor:
-            if isinstance(question, TraceSpans) and self._indexed:
-                narrowed = _narrowed(question, cursor)
-                if narrowed is None:
-                    return empty_answer(question)
-                question = narrowed
             # Only an ENUM column comes as a Categorical, and no table has one.
             arrays = cast("dict[str, np.ndarray[Any, Any]]", _run(cursor, statement_for(question)).fetchnumpy())
             return answer_from(question, arrays)
+
+    def narrowed(self, question: TraceSpans) -> TraceSpans | None:
+        """Cut the question down to the stretch that the side index gives for the trace; None if it knows none."""
+        with self._connection.cursor() as cursor:
+            found = _run(cursor, trace_bounds(question.trace_id)).fetchone()
+        if found is None or found[0] is None:
+            return None
+        bounds = TimeWindow(start=from_micros(found[0]), end=from_micros(found[1] + 1))
+        windows = intersections(question.windows, (bounds,)) if question.windows else (bounds,)
+        return replace(question, windows=windows) if windows else None
+
+    def explained(self, question: Question) -> Any:
+        """Return DuckDB's plan of a question and what each step of it cost, as JSON data; for tests of pruning."""
+        statement = statement_for(question)
+        with self._connection.cursor() as cursor:
+            found = _run(cursor, replace(statement, text=f"EXPLAIN (ANALYZE, FORMAT JSON) {statement.text}")).fetchall()
+        return json.loads(found[0][1])
 
     def close(self) -> None:
         """Let go of memory and files."""
@@ -97,13 +121,3 @@ class Engine:
 def _run(cursor: duckdb.DuckDBPyConnection, statement: Statement) -> duckdb.DuckDBPyConnection:
     parameters: dict[str, Any] = dict(statement.parameters)
     return cursor.execute(statement.text, parameters)
-
-
-def _narrowed(question: TraceSpans, cursor: duckdb.DuckDBPyConnection) -> TraceSpans | None:
-    """Cut the question down to the stretch that the side index gives for the trace; None if it knows none."""
-    found = _run(cursor, trace_bounds(question.trace_id)).fetchone()
-    if found is None or found[0] is None:
-        return None
-    bounds = TimeWindow(start=from_micros(found[0]), end=from_micros(found[1] + 1))
-    windows = intersections(question.windows, (bounds,)) if question.windows else (bounds,)
-    return replace(question, windows=windows) if windows else None

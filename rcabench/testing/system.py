@@ -100,9 +100,10 @@ def write_recording(folder: Path, frames: Frames, *, row_group_size: int = 100_0
             full = full.sort_values("time", kind="stable")
         arrow = pa.Table.from_pandas(full, schema=schema, preserve_index=False)
         plain = [column for column in full.columns if not column.endswith("_id")]
+        looked_up = {"trace_id": {"ndv": row_group_size}} if table == "spans" else None
         pq.write_table(
             arrow, folder / f"{table}.parquet", row_group_size=row_group_size, compression="zstd",
-            use_dictionary=plain,
+            use_dictionary=plain, bloom_filter_options=looked_up,
         )  # fmt: skip
     return folder
 
