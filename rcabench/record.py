@@ -119,7 +119,13 @@ class RunWriter:
         self.close()
 
     def _add(self, name: str, plain: Mapping[str, Any]) -> None:
-        self._files[name].write(_line(plain).encode())
+        line = _line(plain)
+        try:
+            data = line.encode()
+        except UnicodeEncodeError:
+            # Half a surrogate pair, in a question that somebody made up: JSON can say it, UTF-8 cannot.
+            data = json.dumps(plain, allow_nan=False, separators=(",", ":")).encode() + b"\n"
+        self._files[name].write(data)
         self._files[name].flush()
 
     def _sync(self) -> None:

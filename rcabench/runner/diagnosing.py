@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 import signal
 import threading
 import time
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from types import FrameType
 
 from rcabench.agents.base import Diagnoser, Learner
@@ -26,6 +28,7 @@ from rcabench.telemetry.base import Telemetry
 from rcabench.telemetry.parquet import ParquetTelemetry
 from rcabench.telemetry.replay import Replay
 
+_LONGEST_MESSAGE = 2_000
 _GRACE_SECONDS = 0.5
 """How much later than a diagnoser that awaits, one that only computes is interrupted."""
 
@@ -83,24 +86,34 @@ def _outcome(task: Task, telemetry: Telemetry) -> _Outcome:
     try:
         with _interruptible(task.timeout_seconds):
             verdict = asyncio.run(_asked(task, telemetry))
-    except DiagnosisFailed as error:
-        failure = Failure(kind=error.kind, message=str(error))
-        return _Outcome(failure=failure, usage=error.usage, transcript=error.transcript)
-    except BudgetExceeded as error:
-        return _Outcome(failure=Failure(kind=FailureKind.BUDGET, message=str(error)))
-    except DataError as error:
-        # A damaged recording is nobody's miss; nor may it pass unseen.
-        file = task.recording / error.file if error.file.endswith(".parquet") else task.recording
-        raise DataError(file, error.problem, row=error.row, remedy=error.remedy) from error
-    except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001 here a failure becomes data
-        limit = task.timeout_seconds
-        if isinstance(error, TimeoutError) and limit is not None and time.perf_counter() - began >= limit:
-            return _Outcome(failure=_timeout(limit))
-        return _Outcome(failure=Failure(kind=FailureKind.ERROR, message=f"{type(error).__name__}: {error}"))
+    except (Exception, SystemExit, asyncio.CancelledError) as error:  # here a failure becomes data
+        if isinstance(error, DataError) and _is_damaged(task.recording, error.file):
+            # Nobody's miss; nor may it pass unseen. The replay has hidden where the file lies.
+            file = task.recording / error.file if error.file.endswith(".parquet") else task.recording
+            raise DataError(file, error.problem, row=error.row, remedy=error.remedy) from error
+        return _failed(error, seconds=time.perf_counter() - began, limit=task.timeout_seconds)
     invalid = _what_is_invalid(verdict)
     if invalid is not None:
-        return _Outcome(failure=Failure(kind=FailureKind.INVALID_VERDICT, message=invalid))
+        return _Outcome(failure=_failure(FailureKind.INVALID_VERDICT, invalid))
     return _Outcome(verdict=verdict, usage=verdict.usage, transcript=verdict.transcript)
+
+
+def _is_damaged(recording: Path, blamed: str) -> bool:
+    """Whether an error is about a file of the recording, and not about a file or a question of the diagnoser's."""
+    present = {file.name for file in recording.glob("*.parquet")}
+    return blamed in present or not present
+
+
+def _failed(error: BaseException, *, seconds: float, limit: float | None) -> _Outcome:
+    if isinstance(error, DiagnosisFailed):
+        transcript = error.transcript if all(_fault(Turn, turn) is None for turn in error.transcript) else ()
+        usage = error.usage if error.usage is not None and _fault(Usage, error.usage) is None else None
+        return _Outcome(failure=_failure(error.kind, str(error)), usage=usage, transcript=transcript)
+    if isinstance(error, BudgetExceeded):
+        return _Outcome(failure=_failure(FailureKind.BUDGET, str(error)))
+    if isinstance(error, TimeoutError) and limit is not None and seconds >= limit:
+        return _Outcome(failure=_timeout(limit))
+    return _Outcome(failure=_failure(FailureKind.ERROR, f"{type(error).__name__}: {error}"))
 
 
 async def _asked(task: Task, telemetry: Telemetry) -> Verdict:
@@ -160,12 +173,10 @@ def _interruptible(seconds: float | None) -> Iterator[None]:
 
 def _what_is_invalid(verdict: object) -> str | None:
     if not isinstance(verdict, Verdict):
-        return f"expected a Verdict, got {type(verdict).__name__}: {verdict!r}"[:500]
-    try:
-        # Type hints are no check at run time: a name that is a number, say, would only fail in the record.
-        from_plain(Verdict, to_plain(verdict))
-    except (TypeError, ValueError) as error:
-        return str(error)
+        return f"expected a Verdict, got {type(verdict).__name__}: {verdict!r}"
+    fault = _fault(Verdict, verdict)
+    if fault is not None:
+        return fault
     ids = [evidence.id for evidence in verdict.evidence]
     repeated = sorted({name for name in ids if ids.count(name) > 1})
     if repeated:
@@ -174,8 +185,24 @@ def _what_is_invalid(verdict: object) -> str | None:
     return f"candidates cite evidence that is not there: {unknown}" if unknown else None
 
 
+def _fault(kind: type, value: object) -> str | None:
+    """Return why a value cannot stand in the record: type hints are no check at run time, and text may be no text."""
+    try:
+        plain = to_plain(value)
+        json.dumps(plain, ensure_ascii=False, allow_nan=False).encode()
+        from_plain(kind, plain)
+    except (TypeError, ValueError, RecursionError) as error:
+        return str(error)
+    return None
+
+
+def _failure(kind: FailureKind, message: str) -> Failure:
+    shown = message if len(message) <= _LONGEST_MESSAGE else message[:_LONGEST_MESSAGE] + " ..."
+    return Failure(kind=kind, message=shown.encode(errors="replace").decode())
+
+
 def _timeout(seconds: float) -> Failure:
-    return Failure(kind=FailureKind.TIMEOUT, message=f"no verdict within {seconds:g} s")
+    return _failure(FailureKind.TIMEOUT, f"no verdict within {seconds:g} s")
 
 
 def _usage(reported: Usage | None, ledger: tuple[LedgerEntry, ...], seconds: float) -> Usage:

@@ -23,7 +23,7 @@ from rcabench.core.component import ComponentRef, Level
 from rcabench.core.diagnosis import Diagnosis, FailureKind
 from rcabench.core.errors import ConfigError, DataError, DiagnosisFailed, PluginError, RcabenchError, RecordError
 from rcabench.core.incident import Incident
-from rcabench.core.question import Coverage, MetricPoints
+from rcabench.core.question import Coverage, LogLines, MetricPoints
 from rcabench.core.run import RunRecord
 from rcabench.core.usage import Usage
 from rcabench.core.verdict import Candidate, Evidence, Modality, Turn, Verdict
@@ -142,6 +142,32 @@ async def cites_twins(incident: Incident, telemetry: Telemetry) -> Verdict:
     return Verdict(candidates=(Candidate(service="cart", evidence=("e1",)),), evidence=(EVIDENCE, EVIDENCE))
 
 
+async def says_half_a_letter(incident: Incident, telemetry: Telemetry) -> Verdict:
+    return Verdict(candidates=(Candidate(service="cart"),), narrative="\ud83d")
+
+
+async def costs_nan(incident: Incident, telemetry: Telemetry) -> Verdict:
+    return replace(GUESS, usage=Usage(usd=float("nan")))
+
+
+async def rambles(incident: Incident, telemetry: Telemetry) -> Verdict:
+    raise ValueError("\ud83d" + "blah " * 100_000)
+
+
+async def gives_up_oddly(incident: Incident, telemetry: Telemetry) -> Verdict:
+    turn = Turn(agent="judge", text="\ud83d")
+    raise DiagnosisFailed(FailureKind.ERROR, "I \ud83d", usage=Usage(usd=float("inf")), transcript=(turn,))
+
+
+async def searches_for_half_a_letter(incident: Incident, telemetry: Telemetry) -> Verdict:
+    telemetry.ask(LogLines(contains="\ud83d"))
+    raise ZeroDivisionError
+
+
+async def reads_a_file_of_its_own(incident: Incident, telemetry: Telemetry) -> Verdict:
+    raise DataError("weights.json", "is damaged")
+
+
 def is_no_coroutine(incident: Incident, telemetry: Telemetry) -> Any:
     return GUESS.narrative
 
@@ -162,18 +188,28 @@ def is_no_coroutine(incident: Incident, telemetry: Telemetry) -> Any:
         (names_a_number, FailureKind.INVALID_VERDICT, "Verdict.candidates[0].service: expected str, got 7"),
         (cites_nothing, FailureKind.INVALID_VERDICT, "candidates cite evidence that is not there: ['e9']"),
         (cites_twins, FailureKind.INVALID_VERDICT, "evidence ids stand for several findings: ['e1']"),
+        (says_half_a_letter, FailureKind.INVALID_VERDICT, "surrogates not allowed"),
+        (costs_nan, FailureKind.INVALID_VERDICT, "Out of range float values are not JSON compliant"),
+        (rambles, FailureKind.ERROR, "ValueError: ?blah"),
+        (gives_up_oddly, FailureKind.ERROR, "I ?"),
+        (searches_for_half_a_letter, FailureKind.ERROR, ""),
+        (reads_a_file_of_its_own, FailureKind.ERROR, "DataError: weights.json: is damaged"),
         (is_no_coroutine, FailureKind.INVALID_VERDICT, "expected a Verdict, got str: ''"),
     ],
 )
 def test_whatever_a_diagnoser_does_wrong_is_a_miss_and_stops_nobody_else(
     tiny_dataset: Path, method: Any, kind: FailureKind, message: str
 ) -> None:
-    budget = Budget(queries=3)
-    record = evaluate([method, guess], tiny_dataset, limit=1, timeout_seconds=0.2, budget=budget).record
+    async def bystander(incident: Incident, telemetry: Telemetry) -> Verdict:
+        return GUESS
+
+    budget, patience = Budget(queries=3), 0.2 if kind is FailureKind.TIMEOUT else 60.0
+    record = evaluate([method, bystander], tiny_dataset, limit=1, timeout_seconds=patience, budget=budget).record
     failed, sound = (result.diagnosis for result in record.results)
     assert failed.failure is not None
     assert failed.failure.kind is kind
     assert message in failed.failure.message
+    assert len(failed.failure.message) < 3_000
     assert sound.verdict == GUESS
     assert {found.value for found in record.results[0].scores if found.name.startswith("service.")} <= {0.0, None}
 
