@@ -32,13 +32,13 @@ def textbook(values: np.ndarray[tuple[int, int], np.dtype[np.float64]], hazard: 
     return found
 
 
-@pytest.mark.parametrize("dims", [1, 3])
-def test_the_recursion_equals_the_textbook(dims: int) -> None:
+@pytest.mark.parametrize(("dims", "hazard"), [(1, 1 / 50), (3, 1 / 50), (2, 0.45)])
+def test_the_recursion_equals_the_textbook(dims: int, hazard: float) -> None:
     generator = np.random.default_rng(dims)
     values = generator.normal(0.2, 0.05, size=(40, dims))
     values[25:] += 0.6
 
-    assert run_starts(values, hazard=1 / 50, most_runs=1000).tolist() == textbook(values, 1 / 50)
+    assert run_starts(values, hazard=hazard, most_runs=1000).tolist() == textbook(values, hazard)
 
 
 def test_pruning_keeps_the_answer_on_a_clear_change() -> None:
@@ -49,6 +49,15 @@ def test_pruning_keeps_the_answer_on_a_clear_change() -> None:
     starts = run_starts(values, hazard=1 / 50, most_runs=20)
     assert starts[149] == 0
     assert starts[-1] == 150
+
+
+def test_pruning_keeps_the_likeliest_runs_in_order() -> None:
+    runs = Runs.fresh(0, 2, -3.0)
+    for start, log_weight in ((1, -1.0), (2, -9.0), (3, -2.0)):
+        runs = runs.joined(Runs.fresh(start, 2, log_weight))
+
+    assert runs.pruned(2).starts.tolist() == [1, 3]
+    assert runs.pruned(9).starts.tolist() == [0, 1, 2, 3]
 
 
 def test_noise_alone_has_no_change() -> None:

@@ -171,3 +171,18 @@ def test_no_sample_is_asked_for_twice() -> None:
     metric_panel(small_incident(), watched)
     first, second = (getattr(question, "windows") for question in watched.questions)  # noqa: B009
     assert all(one.intersection(other) is None for one in first for other in second)
+
+
+def test_of_a_long_reference_the_latest_stretch_is_taken() -> None:
+    telemetry = MemoryTelemetry(metrics=counting(-500, 5))
+
+    panel = metric_panel(incident(window=minutes(0, 5), reference=(minutes(-500, -100),)), telemetry)
+    assert seen(panel)[0] == list(range(-110, -100))
+
+
+def test_a_reference_inside_of_the_window_gives_way_to_what_is_suspect() -> None:
+    telemetry = MemoryTelemetry(metrics=counting(0, 20))
+
+    panel = metric_panel(incident(window=minutes(5, 20), onset=8, reference=(minutes(0, 12),)), telemetry)
+    assert panel.normal_windows == (minutes(0, 8),)
+    assert seen(panel) == (list(range(8)), list(range(8, 20)))

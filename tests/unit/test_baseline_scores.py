@@ -80,11 +80,14 @@ def test_n_sigma_is_the_farthest_sample_in_deviations_and_leaves_out_constant_se
 
 
 def test_baro_is_the_farthest_sample_in_interquartile_ranges_of_the_normal_period() -> None:
-    one = panel({"a": [1, 2, 3, 4, 5], "b": [7, 7], "c": [0, 0, 0, 0, 8]}, {"a": [3, -5, 7], "b": [9], "c": [6, 0]})
+    one = panel(
+        {"a": [1, 2, 3, 4, 5], "b": [7, 7], "c": [0, 0, 0, 0, 8], "d": [1, 2, 3]},
+        {"a": [3, -5, 7], "b": [9], "c": [6, 0], "d": [9, 9]},
+    )
 
     deviation = math.sqrt(8 * 8 / 5 - (8 / 5) ** 2)
-    assert scored(robust_scores(one)) == [4.0, None, round(6 / (1.349 * deviation), 6)]
-    assert scored(robust_scores(one, as_released=True)) == [2.0, None, 6.0]
+    assert scored(robust_scores(one)) == [4.0, None, round(6 / (1.349 * deviation), 6), 7.0]
+    assert scored(robust_scores(one, as_released=True)) == [2.0, None, 6.0, None]
 
 
 def test_baro_agrees_with_the_released_formula_on_random_series() -> None:
@@ -295,3 +298,13 @@ async def test_without_a_change_point_each_component_has_the_onset_of_its_own_se
     onsets = {candidate.onset for candidate in verdict.candidates}
     assert len(onsets) > 1
     assert all(onset in healthy_incident().window for onset in onsets if onset is not None)
+
+
+@pytest.mark.parametrize("method", METHODS, ids=repr)
+async def test_a_given_onset_is_repeated_even_where_the_series_rises_later(
+    system: MemoryTelemetry, method: Diagnoser
+) -> None:
+    told = ONSET - timedelta(minutes=1)
+
+    verdict = await method.diagnose(small_incident().with_onset(told), system)
+    assert {candidate.onset for candidate in verdict.candidates} == {told}

@@ -118,8 +118,8 @@ def robust_scores(panel: MetricPanel, *, as_released: bool = False) -> Floats:
 def change_point(panel: MetricPanel, *, hazard: float, dimensions: int) -> datetime | None:
     """Return the first change inside of the anomalous window, None where there is none.
 
-    A change counts when the run that begins there is still the likeliest one at the next step, so
-    that an outlier makes none; only where no run lasts, the first one counts.
+    That is where the first of the likeliest runs begins that do not reach back before the window.
+    As with any Bayesian change-point detection with Gaussian runs, a strong outlier makes one.
     """
     scores = robust_scores(panel)
     symptomatic = np.array([_shows_symptoms(series) for series in panel.series]) & np.isfinite(scores)
@@ -134,9 +134,7 @@ def change_point(panel: MetricPanel, *, hazard: float, dimensions: int) -> datet
     scaled = (grid.values[:, changing] - lowest[changing]) / (highest - lowest)[changing]
     starts = run_starts(scaled, hazard=hazard)[grid.normal_rows :]
     inside = starts[starts >= max(grid.normal_rows, 1)]
-    lasting = inside[1:][inside[1:] == inside[:-1]]
-    first = lasting if len(lasting) else inside
-    return from_micros(int(grid.times[first[0]])) if len(first) else None
+    return from_micros(int(grid.times[inside[0]])) if len(inside) else None
 
 
 def _shows_symptoms(series: Series) -> bool:
