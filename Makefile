@@ -30,7 +30,8 @@ format: $(VENV)/.dev ## Put the code into its format
 	$(BIN)/ruff format .
 
 types: $(VENV)/.dev ## Check types, tests included
-	$(BIN)/mypy rcabench tests benchmarks
+	$(BIN)/mypy rcabench tests
+	cd benchmarks && ../$(BIN)/mypy --config-file ../pyproject.toml --cache-dir ../.mypy_cache/benchmarks .
 
 layers: $(VENV)/.dev ## Check that no layer imports what lies above it
 	$(BIN)/lint-imports
