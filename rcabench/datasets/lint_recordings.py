@@ -18,7 +18,7 @@ _TEXTS = (
 )  # fmt: skip
 _TELLING = (
     r"(?:^|[^a-z0-9])(?:chaos[a-z-]*|litmuschaos|stress-ng|fault[ _-]?inject[a-z]*"
-    r"|inject(?:ed|ion)?[ _-]?(?:fault|failure|delay|time|error)s?|root[ _-]cause)(?:[^a-z0-9]|$)"
+    r"|inject(?:ed|ion)?[ _-]?(?:fault|failure|delay|time|error)s?)(?:[^a-z0-9]|$)"
 )
 _HALF_HOUR = 1800.0
 _NEAR = 240.0

@@ -205,7 +205,11 @@ def test_words_of_the_experiment_in_the_telemetry_are_found(
 
 
 def test_words_that_honest_telemetry_uses_are_no_leak(tmp_path: Path) -> None:
-    logs = Sound().tables["logs"].replace("'done'", "'Injecting dependency into bean; network ok, delay 3 ms, cpu 5 %'")
+    logs = (
+        Sound()
+        .tables["logs"]
+        .replace("'done'", "'Injecting bean; network ok, delay 3 ms, cpu 5 %, threw exception with root cause'")
+    )
 
     assert lint(Sound().with_table("logs", logs).written(tmp_path)) == ()
 
