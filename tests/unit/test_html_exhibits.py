@@ -152,16 +152,24 @@ def test_callers_stand_above_what_they_call_and_children_are_indented(telemetry:
 
 
 def test_own_time_is_the_time_that_no_child_covers() -> None:
-    """A parent of 100 with overlapping children over [10, 40) and [30, 60) and one that outlives it keeps 10 + 20."""
-    trace = worst_trace(
-        made(("p", None, 0, 100), ("a", "p", 10, 30), ("b", "p", 30, 30), ("c", "p", 80, 50)), wide(), limit=9
+    """Of [0, 100), children cover [10, 40), [30, 60) and, inside that, [35, 40); the last one outlives its caller."""
+    spans = made(
+        ("p", None, 0, 100), ("a", "p", 10, 30), ("b", "p", 30, 30), ("inside", "p", 35, 5), ("late", "p", 80, 50)
     )
+
+    trace = worst_trace(spans, wide(), limit=9)
 
     assert trace is not None
     parent = next(bar for bar in trace.bars if bar.operation == "p")
-    start = parent.start
-    assert [(low - start, high - start) for low, high in parent.busy] == [(0, 10), (60, 80)]
+    assert [(low - parent.start, high - parent.start) for low, high in parent.busy] == [(0, 10), (60, 80)]
     assert parent.self_micros == 30
+
+
+def test_a_span_that_was_recorded_twice_is_drawn_once() -> None:
+    trace = worst_trace(made(("p", None, 0, 100), ("p", None, 0, 100), ("c", "p", 10, 30)), wide(), limit=9)
+
+    assert trace is not None
+    assert [bar.operation for bar in trace.bars] == ["p", "c"]
 
 
 def test_orphans_and_cycles_of_spans_do_not_hang_or_hide_the_rest() -> None:

@@ -92,7 +92,7 @@ def _picked(ranked: Sequence[tuple[float, Row]], scene: Scene, limit: int) -> li
     for pair in moved:
         component = pair[1]["pod"] or pair[1]["service"] or pair[1]["host"] or ""
         seen[component] += 1
-        if seen[component] <= _PER_COMPONENT and pair not in guilty and len(picked) < limit:
+        if seen[component] <= _PER_COMPONENT and pair not in guilty:
             picked.append(pair)
     return sorted(picked[:limit], key=lambda pair: (-pair[0], _name(pair[1])))
 
@@ -125,11 +125,12 @@ def _points(
 ) -> dict[tuple[str, str, str, str], list[tuple[int, float]]]:
     if not chosen:
         return {}
-    services = {row["service"] for row in chosen}
+    services, pods = ({row[name] for row in chosen} for name in ("service", "pod"))
     question = MetricPoints(
         windows=(scene.drawn,),
         metrics=tuple(sorted({row["metric"] for row in chosen})),
         services=() if None in services else tuple(sorted(services)),
+        pods=() if None in pods else tuple(sorted(pods)),
     )
     wanted = {_name(row) for row in chosen}
     found: dict[tuple[str, str, str, str], list[tuple[int, float]]] = {}
