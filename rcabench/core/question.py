@@ -93,11 +93,11 @@ class MetricChanges(Question):
 class OperationChanges(Question):
     """Spans per operation of a pod, in the windows and in the baseline, one row per operation.
 
-    `self_*` is a span's duration minus what its direct children cover (their summed durations, at
-    most its own), over the `self_count` spans none of whose children ran in another pod (in another
-    service, where pods are unknown): where a child is remote, the uncovered time belongs to the
-    call, and `EdgeChanges` tells it. Children are looked up by trace, among the spans asked about (in the
-    windows or the baseline): what lies outside changes no figure. So it is for callers and parents below.
+    `self_*` is the part of a span's duration during which none of its direct children runs, over
+    the `self_count` spans none of whose children ran in another pod (in another service, where pods
+    are unknown): where a child is remote, the uncovered time belongs to the call, and `EdgeChanges`
+    tells it. Children are looked up by trace, among the spans asked about (in the windows or the
+    baseline): what lies outside changes no figure. So it is for callers and parents below.
     """
 
     columns: ClassVar[tuple[str, ...]] = (
