@@ -114,6 +114,16 @@ def test_the_change_point_is_where_the_metrics_change() -> None:
     assert found == START + timedelta(seconds=65)
 
 
+def test_a_change_before_the_window_is_none_of_the_windows() -> None:
+    generator = np.random.default_rng(8)
+    before = {name: generator.normal(1.0, 0.05, size=40).tolist() for name in "abcdef"}
+    after = {name: generator.normal(3.0, 0.05, size=40).tolist() for name in "abcdef"}
+    for name in "abcdef":
+        before[name][20:] = generator.normal(3.0, 0.05, size=20).tolist()
+
+    assert change_point(panel(before, after), hazard=1 / 50, dimensions=20) is None
+
+
 def test_there_is_no_change_point_where_nothing_changes() -> None:
     generator = np.random.default_rng(8)
     before = {name: generator.normal(1.0, 0.05, size=60).tolist() for name in "abcdef"}

@@ -133,7 +133,7 @@ def change_point(panel: MetricPanel, *, hazard: float, dimensions: int) -> datet
         return None
     scaled = (grid.values[:, changing] - lowest[changing]) / (highest - lowest)[changing]
     starts = run_starts(scaled, hazard=hazard)[grid.normal_rows :]
-    inside = starts[starts >= max(grid.normal_rows, 1)]
+    inside = starts[starts >= grid.normal_rows]
     return from_micros(int(grid.times[inside[0]])) if len(inside) else None
 
 
