@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 import duckdb
@@ -72,6 +72,9 @@ def stage_batches(
             finally:
                 connection.unregister("handed_over")
             writer = writer or pq.ParquetWriter(file, canonical.schema, compression="lz4", store_schema=False)
+            if canonical.schema.names != writer.schema.names:
+                missing = sorted(set(writer.schema.names) ^ set(canonical.schema.names))
+                raise DataError(where, f"the batches differ in their columns: {', '.join(missing)}")
             writer.write_table(canonical, row_group_size=layout.ROW_GROUP_ROWS)
     finally:
         if writer is not None:
@@ -94,8 +97,9 @@ def stage_select(
         connection.execute("SET preserve_insertion_order = false")
         try:
             connection.execute(
-                f"COPY ({_canonical(table, list(types), f'({select})')}) TO '{str(file).replace(chr(39), chr(39) * 2)}'"
-                " (FORMAT parquet, COMPRESSION lz4)"
+                f"COPY ({_canonical(table, types, f'({select})')}) TO '{str(file).replace(chr(39), chr(39) * 2)}'"
+                # Read once and thrown away: neither packing it nor looking for repeated ids pays.
+                " (FORMAT parquet, COMPRESSION uncompressed, DICTIONARY_SIZE_LIMIT 4096)"
             )
         finally:
             connection.execute("RESET preserve_insertion_order")
@@ -127,14 +131,15 @@ def _has_zone(kind: pa.DataType) -> bool:
     return bool(pa.types.is_null(kind) or (pa.types.is_timestamp(kind) and kind.tz is not None))
 
 
-def _canonical(table: str, given: Sequence[str], source: str) -> str:
-    """Return the SELECT that brings `source` into the canonical columns, cleaned, absent ones as null."""
+def _canonical(table: str, given: Collection[str], source: str) -> str:
+    """Return the SELECT that brings `source` into the canonical columns that it has, cleaned, and adds the keys."""
     columns = ", ".join(
-        f'{layout.clean_expression(table, name)} AS "{name}"'
-        if name in given
-        else f'CAST(NULL AS {layout.duckdb_type(table, name)}) AS "{name}"'
-        for name in layout.given_columns(table)
+        f'{layout.clean_expression(table, name)} AS "{name}"' for name in layout.given_columns(table) if name in given
     )
-    if table != "logs":
-        return f"SELECT {columns} FROM {source}"
-    return f"SELECT *, {statement_sql('body')} AS statement FROM (SELECT {columns} FROM {source})"
+    keys = dict(layout.STAGED_KEYS.get(table, {}))
+    if table == "logs":
+        keys["statement"] = statement_sql("body")
+    elif table == "spans" and "parent_span_id" not in given:
+        keys["parent"] = "NULL::UBIGINT"
+    added = "".join(f", {expression} AS {key}" for key, expression in keys.items())
+    return f"SELECT *{added} FROM (SELECT {columns} FROM {source})"

@@ -34,6 +34,7 @@ class RecordingWriter:
     Attributes:
         name: of the recording.
         rows: table -> rows written; filled on finish.
+        finished: whether `finish` has begun.
         connection: the DuckDB connection that `add_sql` runs on, in UTC; an adapter may create
             views, macros and temporary tables there.
 
@@ -67,7 +68,8 @@ class RecordingWriter:
         self._skips = skips
         self._progress = progress
         self._staged = {table: StagedRows(table=table) for table in layout.GIVEN}
-        self._finished = False
+        self._known_codes: dict[str, Codes] = {}
+        self.finished = False
         folder.mkdir(parents=True)
         work.mkdir(parents=True)
 
@@ -77,7 +79,7 @@ class RecordingWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None and not self._finished:
+        if kind is None and not self.finished:
             self.finish()
 
     def add(
@@ -122,9 +124,9 @@ class RecordingWriter:
 
     def finish(self) -> None:
         """Put in order and write everything that was handed over."""
-        if self._finished:
+        if self.finished:
             raise DataError(self.name, "this recording was finished already")
-        self._finished = True
+        self.finished = True
         # A cursor of our own: whatever the adapter has left open on its connection stays untouched.
         connection = self.connection.cursor()
         connection.execute("SET TimeZone = 'UTC'")
@@ -138,12 +140,13 @@ class RecordingWriter:
         finally:
             connection.close()
             shutil.rmtree(self._work, ignore_errors=True)
+        self.rows = {table: count for table, count in sorted(self.rows.items()) if count}
 
     def _where(self, table: str, source: Path | str | None) -> Path | str:
         return source if source is not None else f"{self.name}/{table}"
 
     def _next_stage(self, table: str, where: Path | str) -> Path:
-        if self._finished:
+        if self.finished:
             raise DataError(where, f"recording {self.name!r} was finished already")
         if table not in self._staged:
             handover.check_columns(table, {}, where)
@@ -151,13 +154,13 @@ class RecordingWriter:
 
     def _accept(self, table: str, file: Path, given: set[str], where: Path | str) -> None:
         if not given:
-            return
+            return  # no batch came, so there is no file
         staged = self._staged[table]
         staged.files.append(file)
         staged.given |= given
         reasons = layout.bad_row_reasons(table)
         cases = " ".join(f"WHEN {bad} THEN {number}" for number, bad in enumerate(reasons.values()))
-        one = StagedRows(table=table, files=[file])
+        one = StagedRows(table=table, files=[file], given=given)
         found = self.connection.execute(
             f"SELECT CASE {cases} END AS reason, count(*) FROM {one.relation} GROUP BY reason ORDER BY reason"
         ).fetchall()
@@ -166,7 +169,23 @@ class RecordingWriter:
                 staged.has_bad_rows = True
                 self._skips.add(where, list(reasons)[number], count=count)
         staged.count += sum(count for number, count in found if number is None)
+        self._check_allowed(one, staged, where)
         self._progress(f"{self.name}: reading {table}", rows=staged.count)
+
+    def _check_allowed(self, one: StagedRows, staged: StagedRows, where: Path | str) -> None:
+        """Refuse an edge or a channel of an unknown kind; leave an unknown status or severity empty, with a notice."""
+        for column, allowed in layout.ALLOWED.get(one.table, {}).items():
+            if column not in one.given:
+                continue
+            strange = f"{column} NOT IN ({', '.join(repr(word) for word in allowed)})"
+            found = self.connection.execute(
+                f"SELECT {column}, count(*) FROM {one.relation} WHERE {strange} GROUP BY ALL ORDER BY ALL"
+            ).fetchall()
+            if found and one.table in ("topology", "units"):
+                raise DataError(where, f"{column} {found[0][0]!r} is none of {', '.join(allowed)}")
+            for value, count in found:
+                self._skips.notice(f"{self.name}: {count} {one.table} of {column} {value!r}; it is left empty")
+                staged.restricted.add(column)
 
     def _write_metrics(self, connection: duckdb.DuckDBPyConnection) -> None:
         staged = self._staged["metrics"]
@@ -178,14 +197,15 @@ class RecordingWriter:
         staged = self._staged["spans"]
         if not staged.files:
             return []
-        source = staged.relation
+        source, codes = staged.relation, self._codes(connection, "spans")
         doubles = span_links.mark_doubles(connection, staged)
         if doubles:
             self._skips.add(
                 f"{self.name}/spans", "a span of the same trace and span id is there already", count=doubles
             )
             source = span_links.without_doubles(staged)
-        edges, orphans = span_links.call_edges(connection, source)
+        service = codes.value("service") if "service" in staged.given else "NULL::VARCHAR"
+        edges, orphans = span_links.call_edges(connection, source, service)
         if orphans:
             self._skips.notice(
                 f"{self.name}: {orphans} span(s) name a parent that is not in their trace; they are kept"
@@ -217,9 +237,8 @@ class RecordingWriter:
         for table in ("metrics", "spans", "logs", "events"):
             staged = self._staged[table]
             if staged.files and staged.given >= {"pod", "host"}:
-                places = f"SELECT DISTINCT pod, host, 'runs_on' AS kind FROM {staged.relation}"
-                found = connection.execute(places).fetchall()
-                edges.update((pod, host, kind) for pod, host, kind in found if pod and host)
+                found = connection.execute(f"SELECT DISTINCT pod, host FROM {staged.relation}").fetchall()
+                edges.update((pod, host, "runs_on") for pod, host in found if pod and host)
         rows = sorted(edges, key=lambda edge: (edge[2], edge[0], edge[1]))
         columns = {
             name: pa.array([row[at] for row in rows], pa.string()) for at, name in enumerate(COLUMNS["topology"])
@@ -246,11 +265,16 @@ class RecordingWriter:
         columns = {name: pa.array([row[at] for row in rows], pa.string()) for at, name in enumerate(COLUMNS["units"])}
         self._write_plain("units", pa.table(columns).to_batches())
 
+    def _codes(self, connection: duckdb.DuckDBPyConnection, table: str) -> Codes:
+        if table not in self._known_codes:
+            self._known_codes[table] = Codes.of(connection, self._staged[table])
+        return self._known_codes[table]
+
     def _write_ordered(
         self, connection: duckdb.DuckDBPyConnection, staged: StagedRows, source: str, *, looked_up: tuple[str, ...] = ()
     ) -> None:
         table = staged.table
-        codes = Codes.of(connection, staged)
+        codes = self._codes(connection, table)
         size = row_bytes(connection, staged)
         pieces = ordered(connection, staged, codes, source=source, row_bytes=size)
         self.rows[table] = write_table_file(

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from rcabench.datasets import layout
@@ -19,6 +21,7 @@ _FIXED_BYTES = {"metrics": 60, "spans": 200, "logs": 160, "events": 200}
 _FEWEST_ROWS, _MOST_ROWS = 2_000, 2_000_000
 _MOST_REPEATED_VALUES = 65_536
 _MINUTE_US = 60_000_000
+_BATCH_ROWS = 20_000
 _LARGEST_KEY = 2**63
 
 
@@ -32,6 +35,7 @@ class StagedRows:
         given: the columns that some file really has; the others are null throughout.
         count: how many rows may be kept.
         has_bad_rows: whether rows wait there that must not be kept.
+        restricted: columns that hold values which are not allowed, to be read as null.
     """
 
     table: str
@@ -39,6 +43,7 @@ class StagedRows:
     given: set[str] = field(default_factory=set)
     count: int = 0
     has_bad_rows: bool = False
+    restricted: set[str] = field(default_factory=set)
 
     @property
     def relation(self) -> str:
@@ -46,7 +51,15 @@ class StagedRows:
         names = ", ".join("'" + str(file).replace("'", "''") + "'" for file in self.files)
         bad = " OR ".join(layout.bad_row_reasons(self.table).values())
         where = f" WHERE NOT ({bad})" if self.has_bad_rows else ""
-        return f"(SELECT * FROM read_parquet([{names}], filename = true, file_row_number = true){where})"
+        # Pieces may differ in their columns.
+        options = "filename = true, file_row_number = true, union_by_name = true"
+        replaced = ", ".join(
+            f"CASE WHEN {column} IN ({', '.join(map(repr, layout.ALLOWED[self.table][column]))}) THEN {column} END"
+            f" AS {column}"
+            for column in sorted(self.restricted)
+        )
+        shown = f"* REPLACE ({replaced})" if replaced else "*"
+        return f"(SELECT {shown} FROM read_parquet([{names}], {options}){where})"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,19 +133,21 @@ def ordered(
     ).fetchall()
     given = [column for column in COLUMNS[rows.table] if column in rows.given or column == "template_id"]
     selected = ", ".join(f'{codes.value(column)} AS "{column}"' for column in given)
-    shown = ", ".join(
-        f'"{column}"' if column in given else f'CAST(NULL AS {layout.duckdb_type(rows.table, column)}) AS "{column}"'
-        for column in COLUMNS[rows.table]
-    )
-    for first, last in _stretches(counts, most):
+    for first, last, count in _stretches(counts, most):
         start, end = first * step, (last + 1) * step
-        keys = ", ".join(_order(rows, codes, first, last))
-        query = (
-            f"SELECT {shown} FROM (SELECT {selected} FROM {source} WHERE time >= make_timestamptz({start})"
-            f" AND time < make_timestamptz({end}) ORDER BY {keys})"
-        )
-        for batch in connection.sql(query).to_arrow_reader(min(most, layout.ROW_GROUP_ROWS)):
-            yield pa.Table.from_batches([batch])
+        there = f"{source} WHERE time >= make_timestamptz({start}) AND time < make_timestamptz({end})"
+        keys = _keys(rows, codes, first, last)
+        if len(keys) == 2 and count <= 2 * most:
+            # Two numbers: numpy orders them several times faster than DuckDB moves whole rows about.
+            query = f"SELECT {selected}, {keys[0]} AS first_key, {keys[1]} AS second_key FROM {there}"
+            piece = connection.sql(query).to_arrow_table()
+            order = _total_order(piece.column("first_key").to_numpy(), piece.column("second_key").to_numpy())
+            # Taking from one long chunk is several times faster than from many.
+            yield _completed(rows.table, piece.select(given).combine_chunks().take(pa.array(order)))
+        else:
+            query = f"SELECT {selected} FROM {there} ORDER BY {', '.join(keys)}"
+            for batch in connection.sql(query).to_arrow_reader(_BATCH_ROWS):
+                yield _completed(rows.table, pa.Table.from_batches([batch]))
 
 
 def row_bytes(connection: duckdb.DuckDBPyConnection, rows: StagedRows) -> int:
@@ -144,36 +159,65 @@ def row_bytes(connection: duckdb.DuckDBPyConnection, rows: StagedRows) -> int:
     return size + int(body or 0)
 
 
-def _stretches(counts: Sequence[tuple[int, int]], most: int) -> Iterator[tuple[int, int]]:
-    """Join neighbouring buckets as long as they hold no more than `most` rows together."""
-    first, held = None, 0
-    last = 0
+def _completed(table: str, rows: pa.Table) -> pa.Table:
+    """Return the rows with every column of the layout, in order; those that were not given are null."""
+    return pa.table(
+        {
+            name: rows.column(name) if name in rows.schema.names else pa.nulls(rows.num_rows, layout.arrow_type(kind))
+            for name, kind in COLUMNS[table].items()
+        }
+    )
+
+
+def _stretches(counts: Sequence[tuple[int, int]], most: int) -> Iterator[tuple[int, int, int]]:
+    """Join neighbouring buckets as long as they hold no more than `most` rows together: first, last, rows."""
+    held: list[tuple[int, int]] = []
     for bucket, count in counts:
-        if first is not None and held + count > most:
-            yield first, last
-            first, held = None, 0
-        first = bucket if first is None else first
-        last, held = bucket, held + count
-    if first is not None:
-        yield first, last
+        if held and sum(rows for _, rows in held) + count > most:
+            yield held[0][0], held[-1][0], sum(rows for _, rows in held)
+            held = []
+        held.append((bucket, count))
+    if held:
+        yield held[0][0], held[-1][0], sum(rows for _, rows in held)
 
 
-def _order(rows: StagedRows, codes: Codes, first: int, last: int) -> tuple[str, ...]:
-    """Return the sort keys of a stretch of buckets.
+def _keys(rows: StagedRows, codes: Codes, first: int, last: int) -> tuple[str, ...]:
+    """Return the sort keys of a stretch of buckets, as SQL: two numbers wherever the order can be packed into them.
 
-    They are packed into numbers, because DuckDB sorts two integers twice as fast as six columns. The
-    hash of the rest makes the order total, so that threads cannot change it.
+    The last one tells rows apart that are equal in what the layout asks for, so that neither threads
+    nor the order in which rows came can change the file.
     """
     if rows.table == "spans":
-        return ("time", "hash(trace_id, span_id)")
+        return ("epoch_us(time)", "span")
     if rows.table != "metrics":
-        return ("time", f"hash({', '.join(column for column in COLUMNS[rows.table] if column in rows.given)})")
-    places = [column for column in ("pod", "host") if column in rows.given]
-    tail = f"hash(value{''.join(f', {c}' for c in ('attributes',) if c in rows.given)})"
-    series = codes.packed([column for column in ("service", "metric") if column in rows.given])
-    place = codes.packed(places)
+        rest = ", ".join(column for column in COLUMNS[rows.table] if column in rows.given)
+        return ("epoch_us(time)", f"hash({rest})")
     bucket = f"epoch_us(time) // {layout.BUCKET_US}"
-    if series is None or place is None or (last - first + 1) * series[1] * layout.BUCKET_US >= _LARGEST_KEY:
-        return (bucket, "service", "metric", "time", *places, tail)
-    key = f"(({bucket} - {first}) * {series[1]} + {series[0]}) * {layout.BUCKET_US}"
-    return (f"{key} + epoch_us(time) % {layout.BUCKET_US}", place[0], tail)
+    series = [column for column in ("service", "metric") if column in rows.given]
+    places = [column for column in ("pod", "host") if column in rows.given]
+    rest = f"hash({', '.join(column for column in ('value', 'attributes') if column in rows.given)})"
+    by_series, by_place = codes.packed(series), codes.packed(places)
+    if by_series is None or by_place is None:
+        return (bucket, *series, "time", *places, rest)
+    if (last - first + 1) * by_series[1] * layout.BUCKET_US * by_place[1] >= _LARGEST_KEY:
+        return (bucket, by_series[0], "time", by_place[0], rest)
+    key = f"(({bucket} - {first}) * {by_series[1]} + {by_series[0]}) * {layout.BUCKET_US}"
+    return (f"({key} + epoch_us(time) % {layout.BUCKET_US}) * {by_place[1]} + {by_place[0]}", rest)
+
+
+def _total_order(first: npt.NDArray[np.int64], second: npt.NDArray[np.uint64]) -> npt.NDArray[np.intp]:
+    """Return the positions that sort by `first`, then by `second`.
+
+    `first` alone settles nearly all, and what comes is nearly sorted: a stable sort of it, then the
+    few ties, takes a fraction of the time of `np.lexsort`.
+    """
+    order = np.argsort(first, kind="stable")
+    ordered_first = first[order]
+    equal = ordered_first[1:] == ordered_first[:-1]
+    tied = np.zeros(len(order), dtype=bool)
+    tied[1:] |= equal
+    tied[:-1] |= equal
+    places = np.flatnonzero(tied)
+    members = order[places]
+    order[places] = members[np.lexsort((second[members], first[members]))]
+    return order

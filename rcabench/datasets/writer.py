@@ -17,7 +17,6 @@ import duckdb
 
 from rcabench import __version__
 from rcabench.core.codec import to_plain
-from rcabench.core.digest import digest_files
 from rcabench.core.errors import DataError
 from rcabench.core.incident import Incident
 from rcabench.core.time import format_utc
@@ -30,9 +29,16 @@ __all__ = ["DatasetWriter", "ImportSummary", "Progress", "RecordingWriter", "Ski
 
 SCHEMA = "rcabench.dataset/1"
 
+MEMORY_LIMIT = "600MB"
+"""For DuckDB, which spills beyond; Python, Arrow and the encoder take as much again, so that an import stays below
+1.5 GiB whatever the size."""
+
 
 class DatasetWriter:
     """Writes one dataset folder; nothing is at the target before `finish`.
+
+    It is built in a hidden folder beside the target and moved there at the end. Used as a context
+    manager, whatever was not finished is discarded on exit.
 
     Example:
         >>> with DatasetWriter.create(folder, name="x", card="x", importer={}) as writer:  # doctest: +SKIP
@@ -51,12 +57,13 @@ class DatasetWriter:
         self._target, self._partial = folder, partial
         self._built, self._work = partial / "dataset", partial / "work"
         self._skips, self._progress = skips, progress
+        self._finished = False
         self._recordings: dict[str, RecordingWriter] = {}
         self._cases: list[tuple[Incident, Truth, str]] = []
         (self._built / RECORDINGS).mkdir(parents=True)
         self._work.mkdir()
         self._connection = duckdb.connect(
-            config={"memory_limit": "600MB", "threads": 2, "temp_directory": str(self._work / "spill")}
+            config={"memory_limit": MEMORY_LIMIT, "threads": 2, "temp_directory": str(self._work / "spill")}
         )
         self._connection.execute("SET TimeZone = 'UTC'")
 
@@ -146,8 +153,13 @@ class DatasetWriter:
         """Write manifest, incidents and truth, and move the dataset to its place.
 
         Raises:
-            DataError: a case lies in a recording that was not written.
+            DataError: a case lies in a recording that was not written, or a recording is unfinished.
         """
+        if self._finished:
+            raise DataError(self._target, "this dataset was finished already")
+        for recording in self._recordings.values():
+            if not recording.finished:
+                raise DataError(self._target, f"recording {recording.name!r} was begun and not finished")
         self._write_cases()
         rows: dict[str, int] = {}
         for recording in self._recordings.values():
@@ -160,6 +172,7 @@ class DatasetWriter:
         self._write_manifest(summary)
         self._connection.close()
         self._publish()
+        self._finished = True
         return summary
 
     def close(self) -> None:
@@ -188,7 +201,7 @@ class DatasetWriter:
 
         recordings = {
             name: {
-                file.stem: {"rows": recording.rows[file.stem], "sha256": digest_files([file], root=file.parent)}
+                file.stem: {"rows": recording.rows[file.stem], "sha256": _sha256(file)}
                 for file in sorted((self._built / RECORDINGS / name).glob("*.parquet"))
             }
             for name, recording in sorted(self._recordings.items())
@@ -201,10 +214,18 @@ class DatasetWriter:
         (self._built / MANIFEST).write_text(text, encoding="utf-8")
 
     def _publish(self) -> None:
+        replaced = self._partial / "replaced"
         if self._target.exists():
-            if (self._target / MANIFEST).is_file():
-                self._target.rename(self._partial / "replaced")
-            else:
-                self._target.rmdir()
-        self._built.rename(self._target)
+            self._target.rename(replaced)
+        try:
+            self._built.rename(self._target)
+        except OSError:
+            if replaced.exists():
+                replaced.rename(self._target)
+            raise
         shutil.rmtree(self._partial, ignore_errors=True)
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
