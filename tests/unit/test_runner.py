@@ -233,6 +233,15 @@ def test_ctrl_c_stops_a_diagnoser_that_never_awaits_and_what_was_finished_is_kep
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_an_alarm_that_somebody_else_has_set_is_still_set_afterwards(tiny_dataset: Path) -> None:
+    before = signal.setitimer(signal.ITIMER_REAL, 1_000.0)
+    try:
+        evaluate(guess, tiny_dataset, limit=1)
+        assert 900.0 < signal.getitimer(signal.ITIMER_REAL)[0] < 1_000.0
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, *before)
+
+
 def test_a_diagnoser_that_gives_up_keeps_what_it_spent_and_said(tiny_dataset: Path, tmp_path: Path) -> None:
     async def method(incident: Incident, telemetry: Telemetry) -> Verdict:
         turn = Turn(agent="judge", text="I give up")
