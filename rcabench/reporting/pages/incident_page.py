@@ -147,21 +147,21 @@ def _telemetry(view: IncidentView, answers: Sequence[Answer]) -> Html | None:
         heading("What the telemetry shows", anchor="telemetry"),
         tag("p", lead, class_="lead"),
         *(note(problem, bad=True) for problem in shown.problems),
-        _metrics(view, scene, shown, answers),
+        _metrics(scene, shown, answers),
         _trace(shown),
         _logs(shown),
         _events(shown.events),
     )
 
 
-def _metrics(view: IncidentView, scene: Scene, shown: Exhibits, answers: Sequence[Answer]) -> Html | None:
+def _metrics(scene: Scene, shown: Exhibits, answers: Sequence[Answer]) -> Html | None:
     if shown.series is None:
         return None
     choice = shown.series
     if not choice.chosen:
         words = f"None of {choice.total:,} series moved." if choice.total else "There are no metrics in this window."
         return join(heading("Metrics", level=3), tag("p", words, class_="soft"))
-    onsets = _onsets(view, answers)
+    onsets = _onsets(answers)
     lead = (
         f"{choice.moved:,} of {choice.total:,} series moved by at least {MOVED:g} robust standard deviations of their "
         f"baseline; {len(choice.chosen)} are shown: those that moved most, at most two per component, and two of the "
@@ -170,17 +170,13 @@ def _metrics(view: IncidentView, scene: Scene, shown: Exhibits, answers: Sequenc
     return join(heading("Metrics", level=3), tag("p", lead, class_="small soft"), curves(choice.chosen, scene, onsets))
 
 
-def _onsets(view: IncidentView, answers: Sequence[Answer]) -> list[ToldOnset]:
+def _onsets(answers: Sequence[Answer]) -> list[ToldOnset]:
     """Return what was found out: an onset that was given proves nothing and is not drawn."""
-    hidden = {entry.label for group in view.groups if not group.stamp.onset_given for entry in group.entries}
-    found: Mapping[tuple[str, str], ToldOnset] = {
-        (label, onset.isoformat()): ToldOnset(diagnoser=label, moment=onset)
-        for label, result in answers
-        if label in hidden and not result.diagnosis.onset_given
-        for lead in (first(result.diagnosis.verdict),)
-        for onset in ((lead.onset,) if lead is not None else ())
-        if onset is not None
-    }
+    found: dict[tuple[str, str], ToldOnset] = {}
+    for label, result in answers:
+        lead = first(result.diagnosis.verdict)
+        if lead is not None and lead.onset is not None and not result.diagnosis.onset_given:
+            found[label, lead.onset.isoformat()] = ToldOnset(diagnoser=label, moment=lead.onset)
     return list(found.values())
 
 
