@@ -166,11 +166,12 @@ def _interruptible(seconds: float | None) -> Iterator[None]:
     try:
         yield
     finally:
-        # Whoever embeds this (a test runner, say) may have set the process's one timer before.
-        left = max(left - (time.monotonic() - began), 0.001) if left else 0.0
-        signal.setitimer(signal.ITIMER_REAL, left, interval)
+        signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in previous.items():
             signal.signal(number, handler)
+        # Whoever embeds this (a test runner, say) may have set the process's one timer before.
+        if left:
+            signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - began), 0.001), interval)
 
 
 def _what_is_invalid(verdict: object) -> str | None:
