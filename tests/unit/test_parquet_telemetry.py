@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -162,9 +163,9 @@ def test_no_value_of_a_question_is_part_of_its_sql() -> None:
     probe = "o'brien\" -- ?"
     fields = ("services", "metrics", "pods", "hosts", "operations")
     for question in small_questions():
-        changes = {name: (probe,) for name in fields if hasattr(question, name)}
+        changes: dict[str, Any] = {name: (probe,) for name in fields if hasattr(question, name)}
         changes |= {name: probe for name in ("trace_id", "contains") if hasattr(question, name)}
-        assert probe not in statement_for(replace(question, **changes)).text  # type: ignore[arg-type]
+        assert probe not in statement_for(replace(question, **changes)).text
 
 
 def test_files_are_opened_at_the_first_question_and_again_after_close(folder: Path) -> None:
