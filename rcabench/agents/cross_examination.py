@@ -21,8 +21,9 @@ do not contradict an odd log line."""
 SLOW: frozenset[Signal | None] = frozenset(
     {Signal.RESOURCE, Signal.SELF_TIME, Signal.CALL_GAP, Signal.LATENCY, Signal.TRAFFIC}
 )
-WRONG: frozenset[Signal | None] = frozenset({Signal.BEHAVIOR, Signal.ERROR, Signal.TRAFFIC})
-"""Signals that tell the same story: slow, or wrong. Only the same story is a confirmation."""
+WRONG: frozenset[Signal | None] = frozenset({Signal.RESOURCE, Signal.BEHAVIOR, Signal.ERROR, Signal.TRAFFIC})
+"""Signals that tell the same story: slow, or wrong. Only the same story is a confirmation; a resource
+that is used up (a full disk, say) may show in either way."""
 
 ENOUGH = 0.15
 """Evidence weaker than this neither confirms nor stands in the way of a dispute."""

@@ -80,7 +80,7 @@ def _metric_table(points: pd.DataFrame) -> pd.DataFrame:
 def _wide(series: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     if series.empty:
         return pd.DataFrame()
-    named = series.assign(**{key: series[key].fillna("") for key in keys})
+    named = series.assign(**{key: series[key].astype("string").fillna("") for key in keys})
     return named.pivot_table(index="time", columns=keys, values="value", aggfunc="mean").sort_index()
 
 

@@ -9,12 +9,16 @@ from rcabench.agents.call_graph import descendants
 from rcabench.agents.scene import Placement, Scene
 from rcabench.agents.specialists.metric_kinds import kind_of
 from rcabench.core.component import Level
+from rcabench.core.fault import FaultType
 from rcabench.core.verdict import Evidence, Modality, Signal
 
 TRAVELLING: frozenset[Signal | None] = frozenset({Signal.BEHAVIOR, Signal.LATENCY, Signal.ERROR, Signal.TRAFFIC, None})
 """Signals that callers show as well when a callee is at fault."""
 
 
+_VAGUE = frozenset({FaultType.LATENCY, FaultType.ERRORS})
+_VAGUE_SHARE = 0.2
+"""That something is slow or fails names no cause: such a vote only counts where nobody knows better."""
 _TOPICS = frozenset({Signal.LATENCY, Signal.ERROR})
 
 
@@ -170,6 +174,7 @@ def _fault_types(items: Sequence[Evidence], weights: Weights) -> tuple[str, ...]
         if item.fault_type is not None:
             ballot = votes.setdefault(item.fault_type, {})
             key = (item.modality, item.signal)
-            ballot[key] = max(ballot.get(key, 0.0), effective(item, weights))
+            vague = _VAGUE_SHARE if item.fault_type in _VAGUE else 1.0
+            ballot[key] = max(ballot.get(key, 0.0), vague * effective(item, weights))
     totals = {fault_type: sum(ballot.values()) for fault_type, ballot in votes.items()}
     return tuple(sorted(totals, key=lambda fault_type: (-totals[fault_type], fault_type)))

@@ -44,6 +44,7 @@ class Scene:
         long_baseline: the same for metrics, reaching further back.
         pods: pod name -> placement.
         hosts_of: service -> hosts that its pods run on, sorted.
+        edges: answer to EdgeChanges for `after` and `baseline`.
         callers: service -> (caller service -> number of calls), from traces or else from the topology.
     """
 
@@ -54,6 +55,7 @@ class Scene:
     long_baseline: tuple[TimeWindow, ...]
     pods: Mapping[str, Placement] = field(default_factory=dict)
     hosts_of: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    edges: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(EdgeChanges.columns)), compare=False)
     callers: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     @property
@@ -113,6 +115,7 @@ def survey(incident: Incident, telemetry: Telemetry, *, onset: datetime | None =
         long_baseline=long_baseline,
         pods=_pods(components),
         hosts_of=_hosts_of(components),
+        edges=edges,
         callers=callers,
     )
 

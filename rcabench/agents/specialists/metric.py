@@ -12,8 +12,10 @@ from rcabench.agents.scene import Scene
 from rcabench.agents.specialists.base import Report, component_of, strongest
 from rcabench.agents.specialists.metric_kinds import MetricKind, kind_of
 from rcabench.agents.specialists.shift import level_shift, saturate
+from rcabench.core.component import ComponentRef, Level
+from rcabench.core.fault import FaultType
 from rcabench.core.question import MetricChanges
-from rcabench.core.verdict import Evidence, Modality
+from rcabench.core.verdict import Evidence, Modality, Signal
 from rcabench.telemetry.base import Telemetry
 
 
@@ -49,7 +51,8 @@ class MetricSpecialist:
         changes = telemetry.ask(MetricChanges(windows=(scene.after,), baseline=scene.long_baseline))
         if changes.empty:
             return Report(modality=self.modality, note="there are no metrics")
-        evidence = strongest(self._evidence(scene, changes), limit=self.limit)
+        found = [*self._evidence(scene, changes), *self._silenced(scene, changes)]
+        evidence = strongest(found, limit=self.limit)
         watched = changes.loc[(changes["count"] > 0) & (changes["baseline_count"] >= 5), "service"].dropna()
         return Report(
             modality=self.modality,
@@ -95,6 +98,31 @@ class MetricSpecialist:
                     services=(row["service"],) if isinstance(row["service"], str) else (),
                 ),
             )
+
+    def _silenced(self, scene: Scene, changes: pd.DataFrame) -> Iterator[Evidence]:
+        """Report pods all of whose series stop at the onset, though they were as dense as any before."""
+        pods = changes.dropna(subset=["pod"]).groupby("pod")
+        now, before = pods["count"].sum(), pods["baseline_count"].max()
+        silent = now.index[(now == 0) & (before >= _DENSE * before.max()) & (before >= _ENOUGH)]
+        if not now.any():
+            return
+        for pod in silent:
+            yield Evidence(
+                id=f"metric:pod:{pod}:silent",
+                modality=self.modality,
+                component=ComponentRef(level=Level.POD, name=str(pod)),
+                claim=f"{pod} reports no metric any more; before, {int(before[pod])} samples of each",
+                strength=_SILENCE,
+                signal=Signal.RESOURCE,
+                fault_type=FaultType.CRASH,
+                onset=scene.onset,
+                question=MetricChanges(windows=(scene.after,), baseline=scene.long_baseline),
+            )
+
+
+_DENSE = 0.9
+_ENOUGH = 5
+_SILENCE = 0.8
 
 
 def _bad_score(shifts: pd.DataFrame, kind: MetricKind) -> pd.Series[float]:

@@ -12,6 +12,7 @@ from rcabench.agents.scene import Scene
 from rcabench.agents.specialists.base import Report, component_of, strongest
 from rcabench.agents.specialists.share import share_shift
 from rcabench.agents.specialists.shift import duration_shift, saturate
+from rcabench.core.component import ComponentRef, Level
 from rcabench.core.fault import FaultType
 from rcabench.core.question import CallChanges, EdgeChanges, OperationChanges
 from rcabench.core.verdict import Evidence, Modality, Signal
@@ -61,12 +62,12 @@ class TraceSpecialist:
         operations = telemetry.ask(OperationChanges(**stretch))
         if operations.empty or not operations["count"].sum():
             return Report(modality=self.modality, note="there are no traces after the onset")
-        edges = telemetry.ask(EdgeChanges(**stretch))
         calls = telemetry.ask(CallChanges(**stretch))
         slow = own_work(operations)
         found = [
             *self._slow_work(scene, operations, slow),
-            *self._lagging_calls(scene, edges, operations, slow),
+            *self._lagging_calls(scene, operations, slow),
+            *self._unanswered_calls(scene, calls),
             *self._changed_branches(scene, calls),
             *self._failures(scene, operations),
         ]
@@ -77,7 +78,7 @@ class TraceSpecialist:
             evidence=evidence,
             watched=frozenset(str(name) for name in counts.index[counts >= self.enough]),
             note=(
-                f"{int(operations['count'].sum())} spans of {len(operations)} operations and {len(edges)} edges "
+                f"{int(operations['count'].sum())} spans of {len(operations)} operations and {len(scene.edges)} edges "
                 f"compared with {int(operations['baseline_count'].sum())} spans before, {len(evidence)} findings"
             ),
         )
@@ -111,9 +112,8 @@ class TraceSpecialist:
                 ),
             )
 
-    def _lagging_calls(
-        self, scene: Scene, edges: pd.DataFrame, operations: pd.DataFrame, slow: pd.DataFrame
-    ) -> Iterator[Evidence]:
+    def _lagging_calls(self, scene: Scene, operations: pd.DataFrame, slow: pd.DataFrame) -> Iterator[Evidence]:
+        edges = scene.edges
         if edges.empty:
             return
         lag = duration_shift(edges, "gap", count="count")
@@ -141,6 +141,31 @@ class TraceSpecialist:
                 question=EdgeChanges(
                     windows=(scene.after,), baseline=scene.baseline, services=_named(row["callee_service"])
                 ),
+            )
+
+    def _unanswered_calls(self, scene: Scene, calls: pd.DataFrame) -> Iterator[Evidence]:
+        """Blame a callee that no longer shows up below operations that did nothing but call it."""
+        elsewhere = calls["child_service"].notna() & (calls["child_service"] != calls["service"])
+        always = calls["baseline_count"] >= _ALWAYS * calls["baseline_parents"]
+        calls = calls[elsewhere & always]
+        shift = share_shift(calls["count"], calls["parents"], calls["baseline_count"], calls["baseline_parents"])
+        strengths = np.where(shift["difference"] < 0, share_strength(shift, self.half_z), 0.0)
+        for position in np.flatnonzero(strengths >= self.minimum):
+            row, change = calls.iloc[int(position)], shift.iloc[int(position)]
+            component = ComponentRef(level=Level.SERVICE, name=row["child_service"])
+            yield Evidence(
+                id=f"trace:{component}:unanswered:{row['service']}:{row['operation']}",
+                modality=self.modality,
+                component=component,
+                claim=(
+                    f"{change['now']:.0%} of {int(row['parents'])} calls {row['operation']} of {row['service']} "
+                    f"arrive, before {change['before']:.0%} of {int(row['baseline_parents'])}"
+                ),
+                strength=round(float(strengths[position]), 4),
+                signal=Signal.ERROR,
+                fault_type=FaultType.CRASH,
+                onset=scene.onset,
+                question=CallChanges(windows=(scene.after,), baseline=scene.baseline, services=_named(row["service"])),
             )
 
     def _changed_branches(self, scene: Scene, calls: pd.DataFrame) -> Iterator[Evidence]:
@@ -200,6 +225,8 @@ class TraceSpecialist:
 
 
 _WAITING_SHARE = 0.05
+_ALWAYS = 0.9
+"""An operation that called a service in this share of the baseline does nothing else (sampling aside)."""
 
 
 def share_strength(shift: pd.DataFrame, half_z: float) -> np.ndarray:
