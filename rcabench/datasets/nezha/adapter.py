@@ -38,6 +38,7 @@ class Nezha:
     Attributes:
         system: `trainticket` or `onlineboutique`; None where the source holds only one of them.
         days: for example `2023-01-29`; all days of the system where none is named.
+        seed: draws how far each window reaches from its fault.
 
     Example:
         >>> Nezha(system="trainticket").days
@@ -46,6 +47,7 @@ class Nezha:
 
     system: str | None = None
     days: tuple[str, ...] = ()
+    seed: int = 0
 
     def __post_init__(self) -> None:
         if self.system is not None and self.system not in SYSTEM_FILES:
@@ -74,7 +76,7 @@ class Nezha:
             raise DataError("nezha", "needs a source", remedy="give the downloaded folder or archive")
         with opened(source) as folder:
             for day in self._choose(folder)[1]:
-                _convert_day(day, writer)
+                _convert_day(day, writer, seed=self.seed)
 
     def _choose(self, folder: Path) -> tuple[str, tuple[Day, ...]]:
         systems: dict[str, list[Day]] = {}
@@ -96,8 +98,8 @@ class Nezha:
         return chosen, tuple(systems[chosen])
 
 
-def _convert_day(day: Day, writer: DatasetWriter) -> None:
-    groups = grouped(read_faults(day.fault_list))
+def _convert_day(day: Day, writer: DatasetWriter, *, seed: int) -> None:
+    groups = grouped(read_faults(day.fault_list), seed=seed)
     if not groups:
         raise DataError(day.fault_list, "lists no fault", remedy="leave this day out with the option days")
     midnight = datetime.fromisoformat(day.name).replace(tzinfo=UTC)
@@ -185,11 +187,11 @@ def _usable(
     day: Day, groups: Sequence[FaultGroup], minutes: Mapping[str, set[int]], writer: DatasetWriter
 ) -> tuple[FaultGroup, ...]:
     """Return the groups that have telemetry; clocks that disagree are refused."""
-    windows = [group.window for group in groups]
+    windows = [group.recorded for group in groups]
     for modality, found in minutes.items():
         if found:
             check_clock(windows, found, folder=day.folder / modality, labels=day.fault_list)
-    usable = tuple(group for group in groups if any(covered(group.window, found) for found in minutes.values()))
+    usable = tuple(group for group in groups if any(covered(group.recorded, found) for found in minutes.values()))
     if not usable:
         raise DataError(
             day.fault_list, f"no telemetry lies at any of its {len(groups)} faults", remedy="download again"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,9 +14,15 @@ from rcabench.core.errors import DataError
 from rcabench.core.time import TimeWindow
 from rcabench.datasets.nezha.layout import service_of
 
-BEFORE, AFTER = timedelta(minutes=2), timedelta(minutes=4)
-"""How far a window reaches from the minute of the fault: effects start 1-2 minutes after the
-injection and last 3-5; the published minutes reach from about 1 before to 2 after it."""
+BEFORE, AFTER = (2, 6), (4, 6)
+"""How many whole minutes a window reaches back from the minute of the fault, and on: drawn, so that
+the place of the onset in its window is no constant. Effects start 1-2 minutes after the injection
+and last 3-5."""
+RECORDED = timedelta(minutes=2), timedelta(minutes=4)
+"""Published traces and logs reach from about 1 minute before to 2 after the minute of the fault; a
+minute's tolerance on either side."""
+APART = timedelta(minutes=2)
+"""A window keeps this distance from the minute of the fault before."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)
@@ -39,10 +46,17 @@ class Fault:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FaultGroup:
-    """The faults of one minute, which no observer could ask about apart, and their window."""
+    """The faults of one minute, which no observer could ask about apart.
+
+    Attributes:
+        faults: in time order.
+        window: that the incident asks about; its borders are drawn.
+        recorded: the stretch around the fault for which traces and logs were published.
+    """
 
     faults: tuple[Fault, ...]
     window: TimeWindow
+    recorded: TimeWindow
 
 
 def read_faults(file: Path) -> tuple[Fault, ...]:
@@ -72,20 +86,27 @@ def read_faults(file: Path) -> tuple[Fault, ...]:
     return tuple(sorted(found))
 
 
-def grouped(faults: Sequence[Fault]) -> tuple[FaultGroup, ...]:
+def grouped(faults: Sequence[Fault], *, seed: int = 0) -> tuple[FaultGroup, ...]:
     """Return the faults by minute, each with its window.
 
-    A window ends where the next fault's minute begins, so that it holds one incident only; it may
-    begin while an earlier fault still has effects.
+    A window begins and ends a drawn number of minutes from the fault, and ends where the next
+    fault's minute begins at the latest, so that it holds one incident only; it may begin while an
+    earlier fault still has effects.
     """
+    draw = random.Random(seed)
     minutes = sorted({fault.minute for fault in faults})
     groups = []
-    for minute, following in zip(minutes, [*minutes[1:], None], strict=True):
-        end = minute + AFTER if following is None else min(minute + AFTER, following)
+    for before, minute, following in zip([None, *minutes], minutes, [*minutes[1:], None], strict=False):
+        lead, tail = (timedelta(minutes=draw.randint(*bounds)) for bounds in (BEFORE, AFTER))
+        start = (
+            minute - lead if before is None else max(minute - lead, min(before + APART, minute - timedelta(minutes=1)))
+        )
+        end = minute + tail if following is None else min(minute + tail, following)
         groups.append(
             FaultGroup(
                 faults=tuple(sorted(fault for fault in faults if fault.minute == minute)),
-                window=TimeWindow(start=minute - BEFORE, end=end),
+                window=TimeWindow(start=start, end=end),
+                recorded=TimeWindow(start=minute - RECORDED[0], end=min(minute + RECORDED[1], following or end)),
             )
         )
     return tuple(groups)

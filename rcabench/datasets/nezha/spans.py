@@ -130,7 +130,7 @@ class SpanTable:
         looked up in the whole recording; those without any are left out.
         """
         targets = [
-            (number, group.faults[0].service, to_micros(group.window.start), to_micros(group.window.end))
+            (number, group.faults[0].service, to_micros(group.recorded.start), to_micros(group.recorded.end))
             for number, group in enumerate(groups)
         ]
         found = self._chains(targets)
