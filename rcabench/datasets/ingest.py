@@ -204,7 +204,7 @@ class RecordingWriter:
                 f"{self.name}/spans", "a span of the same trace and span id is there already", count=doubles
             )
             source = span_links.without_doubles(staged)
-        service = codes.value("service") if "service" in staged.given else "NULL::VARCHAR"
+        service = codes.value("service") if "service" in staged.given else staged.column("service")
         edges, orphans = span_links.call_edges(connection, source, service)
         if orphans:
             self._skips.notice(
@@ -252,8 +252,9 @@ class RecordingWriter:
             names = connection.execute(f"SELECT DISTINCT metric FROM {self._staged['metrics'].relation}").fetchall()
             known = dict.fromkeys((name for (name,) in names), (None, "classic"))
         if self._staged["units"].files:
-            source = self._staged["units"].relation
-            query = f"SELECT DISTINCT metric, unit, coalesce(channel, 'classic') FROM {source} ORDER BY ALL"
+            staged = self._staged["units"]
+            described = f"{staged.column('unit')} AS unit, coalesce({staged.column('channel')}, 'classic') AS channel"
+            query = f"SELECT DISTINCT metric, {described} FROM {staged.relation} ORDER BY ALL"
             given: dict[str, tuple[str | None, str]] = {}
             for metric, unit, channel in connection.execute(query).fetchall():
                 if given.setdefault(metric, (unit, channel)) != (unit, channel):

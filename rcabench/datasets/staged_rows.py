@@ -61,6 +61,10 @@ class StagedRows:
         shown = f"* REPLACE ({replaced})" if replaced else "*"
         return f"(SELECT {shown} FROM read_parquet([{names}], {options}){where})"
 
+    def column(self, name: str) -> str:
+        """Return the SQL for a column, whether it was given or not."""
+        return name if name in self.given else f"CAST(NULL AS {layout.duckdb_type(self.table, name)})"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Codes:
