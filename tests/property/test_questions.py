@@ -133,6 +133,26 @@ def test_topology_lists_each_edge_once_in_order() -> None:
     assert answer.to_numpy().tolist() == [["a", "b", "calls"], ["a-0", "h", "runs_on"], ["b", "c", "calls"]]
 
 
+def test_a_line_counts_for_a_span_only_on_the_side_that_both_are_on() -> None:
+    where = {"trace_id": "t", "service": "a", "pod": "a-0"}
+    span = {**where, "span_id": "0", "operation": "get", "duration_us": 1, "time": START}
+    said, later = ({**where, "body": "x", "template_id": number, "time": START} for number in (1, 2))
+    rows = {
+        "spans": framed("spans", [span]),
+        "logs": framed("logs", [
+            {**said, "span_id": "1"},
+            {**later, "span_id": "0", "time": START + timedelta(minutes=1)},
+        ]),
+    }  # fmt: skip
+    now, then = (
+        TimeWindow(start=START + timedelta(minutes=m), end=START + timedelta(minutes=m, seconds=9)) for m in (0, 1)
+    )
+
+    answer = MemoryTelemetry(**rows).ask(q.SpanLogChanges(windows=(now,), baseline=(then,)))
+
+    assert answer.empty, "the span's own line is on the other side"
+
+
 def test_the_comparison_can_fail() -> None:
     with pytest.raises(AssertionError):
         _assert_same(q.EventList(), [(1.0, None)], [(1.5, None)])

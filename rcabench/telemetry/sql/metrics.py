@@ -23,7 +23,11 @@ _DISTRIBUTION = {
 
 
 def metric_points(question: MetricPoints) -> Statement:
-    """Write `MetricPoints`; ties end with the value."""
+    """Write `MetricPoints` with one row per series: its names, and the list of its times and values.
+
+    So the names of a series are compared and carried once, not once per sample; `answer.points_from`
+    unfolds the rows.
+    """
     p = Parameters()
     condition = all_of(
         p.within(question.windows),
@@ -32,8 +36,10 @@ def metric_points(question: MetricPoints) -> Statement:
         p.one_of("pod", question.pods),
         p.one_of("host", question.hosts),
     )
-    columns = ", ".join(question.columns)
-    return p.statement(f"SELECT {columns} FROM metrics WHERE {condition} {order((*_SERIES, 'time', 'value'))}")
+    series = ", ".join(_SERIES)
+    return p.statement(f"""
+        SELECT {series}, list(epoch_us(time)) AS times, list(value) AS samples
+        FROM metrics WHERE {condition} GROUP BY {series} {order(_SERIES)}""")
 
 
 def metric_changes(question: MetricChanges) -> Statement:
