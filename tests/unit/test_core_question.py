@@ -71,4 +71,6 @@ def test_no_question_is_forgotten() -> None:
     kinds: list[type[Question]] = [Question]
     for kind in kinds:
         kinds.extend(kind.__subclasses__())
-    assert {kind.__name__ for kind in kinds[1:]} == {kind.__name__ for kind in QUESTIONS}
+    # Other tests may define questions that nobody answers.
+    defined = {kind.__name__ for kind in kinds[1:] if kind.__module__ == Question.__module__}
+    assert defined == {kind.__name__ for kind in QUESTIONS}
