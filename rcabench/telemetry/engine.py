@@ -46,13 +46,12 @@ class Engine:
         self._connection = duckdb.connect(":memory:", config=settings)
         # The files stay as they are while a recording is open, so their footers are read once.
         self._connection.execute("SET GLOBAL parquet_metadata_cache = true")
-        self._indexed = False
+        self._looks_traces_up = False
 
     def create_view(self, table: str, source: str) -> None:
         """Let `table` stand for `source`, an SQL relation."""
         columns = ", ".join(f'"{column}"' for column in COLUMNS[table])
         self._connection.execute(f"CREATE VIEW {table} AS SELECT {columns} FROM {source}")
-        self._indexed |= table == "traces"
 
     def create_table(self, table: str, frame: pd.DataFrame | None = None) -> None:
         """Hold `table` in memory: empty, or with the rows of `frame`, whose missing columns are null."""
@@ -64,7 +63,14 @@ class Engine:
         self._connection.register("frame", frame)
         self._connection.execute(f"INSERT INTO {table} SELECT {columns} FROM frame")
         self._connection.unregister("frame")
-        self._indexed |= table == "traces"
+
+    def look_traces_up(self) -> None:
+        """Ask the table `traces` when a trace was before reading its spans.
+
+        That pays where nothing else tells which row groups may hold a trace: a Bloom filter on the
+        trace ids of the spans does, at half the cost of the look-up.
+        """
+        self._looks_traces_up = True
 
     def describe(self, source: str) -> dict[str, str]:
         """Return column -> DuckDB type of an SQL relation."""
@@ -78,7 +84,7 @@ class Engine:
             QuestionError: it is none of `QUESTIONS`, or a number in it makes no sense.
             duckdb.Error: the data cannot be read.
         """
-        if isinstance(question, TraceSpans) and self._indexed:
+        if isinstance(question, TraceSpans) and self._looks_traces_up:
             narrowed = self.narrowed(question)
             if narrowed is None:
                 return empty_answer(question)

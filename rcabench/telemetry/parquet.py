@@ -99,6 +99,8 @@ class ParquetTelemetry:
                     engine.create_view(table, _checked(engine, table, file))
                 else:
                     engine.create_table(table)
+            if files["traces"].is_file() and files["spans"].is_file() and not _has_bloom_filters(files["spans"]):
+                engine.look_traces_up()
         except BaseException:
             engine.close()
             raise
@@ -132,6 +134,15 @@ def _checked(engine: Engine, table: str, file: Path) -> str:
             problem = f"column {column!r} is {found[column]}, expected {DUCKDB_TYPES[kind]}"
             raise DataError(file, problem, remedy=_REMEDY)
     return relation
+
+
+def _has_bloom_filters(spans: Path) -> bool:
+    """Whether every row group says by a Bloom filter which trace ids it may hold."""
+    counts = "count(*), count(bloom_filter_offset)"
+    metadata = _relation(spans).replace("read_parquet", "parquet_metadata", 1)
+    with duckdb.connect(":memory:") as connection:
+        found = connection.execute(f"SELECT {counts} FROM {metadata} WHERE path_in_schema = 'trace_id'").fetchone()
+    return found is not None and found[0] == found[1]
 
 
 def _relation(file: Path) -> str:

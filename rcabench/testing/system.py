@@ -86,10 +86,14 @@ def framed(table: str, rows: list[dict[str, Any]]) -> pd.DataFrame:
     )
 
 
-def write_recording(folder: Path, frames: Frames, *, row_group_size: int = 100_000) -> Path:
+def write_recording(folder: Path, frames: Frames, *, row_group_size: int = 100_000, bloom_filters: bool = True) -> Path:
     """Write frames as a recording's folder and return it: sorted by time, types and names as at import.
 
-    Trace ids get a bloom filter; a table that is left out has no file.
+    Args:
+        folder: to write to; made where it is missing.
+        frames: by table name; a table that is left out has no file.
+        row_group_size: rows per row group.
+        bloom_filters: on the trace ids of spans, as at import.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for table, frame in frames.items():
@@ -100,7 +104,7 @@ def write_recording(folder: Path, frames: Frames, *, row_group_size: int = 100_0
             full = full.sort_values("time", kind="stable")
         arrow = pa.Table.from_pandas(full, schema=schema, preserve_index=False)
         plain = [column for column in full.columns if not column.endswith("_id")]
-        looked_up = {"trace_id": {"ndv": row_group_size}} if table == "spans" else None
+        looked_up = {"trace_id": {"ndv": row_group_size}} if table == "spans" and bloom_filters else None
         pq.write_table(
             arrow, folder / f"{table}.parquet", row_group_size=row_group_size, compression="zstd",
             use_dictionary=plain, bloom_filter_options=looked_up,

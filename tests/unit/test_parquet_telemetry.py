@@ -120,25 +120,42 @@ def test_the_count_of_row_groups_can_fail(telemetry: ParquetTelemetry) -> None:
     assert read == total > 5
 
 
-def test_a_trace_is_found_through_the_side_index_without_reading_other_row_groups(
-    telemetry: ParquetTelemetry, folder: Path
-) -> None:
-    trace_id = f"{200:032x}"
-    spans = telemetry.ask(TraceSpans(trace_id=trace_id))
-    narrowed = telemetry._engine().narrowed(TraceSpans(trace_id=trace_id))
+@pytest.fixture
+def indexed(tmp_path: Path) -> Iterator[ParquetTelemetry]:
+    folder = tmp_path / "indexed"
+    write_recording(folder, small_recording(), row_group_size=ROWS_PER_GROUP, bloom_filters=False)
+    with ParquetTelemetry(folder=folder) as opened:
+        yield opened
 
+
+def test_without_bloom_filters_a_trace_is_found_through_the_side_index(indexed: ParquetTelemetry) -> None:
+    trace_id = f"{200:032x}"
+    spans = indexed.ask(TraceSpans(trace_id=trace_id))
+    narrowed = indexed._engine().narrowed(TraceSpans(trace_id=trace_id))
+
+    assert indexed._engine()._looks_traces_up
     assert narrowed is not None
     (window,) = narrowed.windows
     assert (window.start, window.end) == (spans["time"].min(), spans["time"].max() + timedelta(microseconds=1))
-    assert _row_groups_read(telemetry, narrowed, "spans")[0] == _expected_groups(folder, "spans", (window,)) <= 2
+    assert _row_groups_read(indexed, narrowed, "spans")[0] == _expected_groups(indexed.folder, "spans", (window,)) <= 2
 
 
-def test_a_trace_that_the_side_index_does_not_know_costs_no_look_at_the_spans(telemetry: ParquetTelemetry) -> None:
-    assert telemetry._engine().narrowed(TraceSpans(trace_id="unknown")) is None
-    assert telemetry.ask(TraceSpans(trace_id="unknown")).empty
+def test_a_trace_that_the_side_index_does_not_know_costs_no_look_at_the_spans(indexed: ParquetTelemetry) -> None:
+    assert indexed._engine().narrowed(TraceSpans(trace_id="unknown")) is None
+    assert indexed.ask(TraceSpans(trace_id="unknown")).empty
 
 
-def test_without_a_side_index_a_bloom_filter_finds_the_trace(tmp_path: Path) -> None:
+def test_the_side_index_and_the_bloom_filters_lead_to_the_same_answers(
+    indexed: ParquetTelemetry, telemetry: ParquetTelemetry
+) -> None:
+    assert not telemetry._engine()._looks_traces_up
+    for number in (0, 200, 449, 450):
+        for windows in ((), (_minutes(5, 13.3334),), (_minutes(0, 1),)):
+            question = TraceSpans(trace_id=f"{number:032x}", windows=windows)
+            pd.testing.assert_frame_equal(indexed.ask(question), telemetry.ask(question))
+
+
+def test_a_bloom_filter_finds_a_trace_whose_id_says_nothing(tmp_path: Path) -> None:
     """Ids say nothing in order: only a Bloom filter tells which row groups cannot hold one."""
     spans = small_recording()["spans"]
     scattered = spans.assign(trace_id=[hashlib.sha256(id_.encode()).hexdigest() for id_ in spans["trace_id"]])
@@ -275,7 +292,8 @@ def test_a_duration_that_is_null_is_refused_and_not_invented(tmp_path: Path) -> 
     nothing = pa.array([None], pa.int64())
     pq.write_table(table.set_column(table.schema.get_field_index("duration_us"), "duration_us", nothing), file)
 
-    assert "duration_us" in _refusal(folder).problem
+    trace_id = str(table["trace_id"][0])
+    assert "duration_us" in _refusal(folder, TraceSpans(trace_id=trace_id)).problem
 
 
 def test_a_column_that_nobody_knows_is_ignored(tmp_path: Path) -> None:

@@ -100,16 +100,16 @@ def test_a_trace_that_straddles_the_border_loses_the_part_outside(telemetry: Mem
 def test_a_child_outside_does_not_change_its_parents_figures() -> None:
     """A parent's self time would tell how long an invisible child took."""
     start = parse_utc("2026-01-05T10:00:00Z")
-    span = {"trace_id": "t", "service": "a", "pod": "a-0", "operation": "get", "duration_us": 1000}
+    span = {"trace_id": "t", "service": "a", "pod": "a-0", "operation": "get", "duration_us": 9_000_000}
     parent = {**span, "time": start, "span_id": "0"}
-    child = {**span, "time": start + timedelta(seconds=1), "span_id": "1", "parent_span_id": "0", "duration_us": 400}
+    child = {**span, "time": start + timedelta(seconds=1), "span_id": "1", "parent_span_id": "0", "duration_us": 4_000_000}
     frame = framed("spans", [parent, child])
     visible = (TimeWindow(start=start, end=start + timedelta(seconds=1)),)
 
     answer = Replay(MemoryTelemetry(spans=frame), visible=visible).ask(OperationChanges())
 
-    assert answer["self_p50"].to_list() == [1000.0]
-    assert MemoryTelemetry(spans=frame).ask(OperationChanges())["self_p50"].to_list() == [500.0]
+    assert answer["self_p50"].to_list() == [9e6]
+    assert MemoryTelemetry(spans=frame).ask(OperationChanges())["self_p50"].to_list() == [4.5e6]
 
 
 def test_a_call_is_not_shown_if_its_caller_is_outside() -> None:
