@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,6 +15,7 @@ import pyarrow as pa
 from rcabench.core.errors import DataError
 from rcabench.datasets import handover, layout, span_links
 from rcabench.datasets.import_summary import Progress, SkipLog
+from rcabench.datasets.places import Places
 from rcabench.datasets.staged_rows import Codes, StagedRows, ordered, row_bytes
 from rcabench.datasets.table_file import write_table_file
 from rcabench.datasets.template_table import mine_templates, with_templates
@@ -68,6 +70,7 @@ class RecordingWriter:
         self._skips = skips
         self._progress = progress
         self._staged = {table: StagedRows(table=table) for table in layout.GIVEN}
+        self._places = Places()
         self._known_codes: dict[str, Codes] = {}
         self.finished = False
         folder.mkdir(parents=True)
@@ -205,12 +208,15 @@ class RecordingWriter:
             )
             source = span_links.without_doubles(staged)
         service = codes.value("service") if "service" in staged.given else staged.column("service")
-        edges, orphans = span_links.call_edges(connection, source, service)
+        # Encoding keeps one core busy; who calls whom is found out on the other one meanwhile.
+        with ThreadPoolExecutor(max_workers=1) as beside:
+            linked = beside.submit(span_links.call_edges, connection.cursor(), source, service)
+            self._write_ordered(connection, staged, source, looked_up=("trace_id",))
+            edges, orphans = linked.result()
         if orphans:
             self._skips.notice(
                 f"{self.name}: {orphans} span(s) name a parent that is not in their trace; they are kept"
             )
-        self._write_ordered(connection, staged, source, looked_up=("trace_id",))
         self._write_plain("traces", connection.sql(span_links.trace_extents(source)).to_arrow_reader(100_000))
         return edges
 
@@ -234,11 +240,7 @@ class RecordingWriter:
         given = self._staged["topology"]
         if given.files:
             edges.update(connection.execute(f"SELECT source, target, kind FROM {given.relation}").fetchall())
-        for table in ("metrics", "spans", "logs", "events"):
-            staged = self._staged[table]
-            if staged.files and staged.given >= {"pod", "host"}:
-                found = connection.execute(f"SELECT DISTINCT pod, host FROM {staged.relation}").fetchall()
-                edges.update((pod, host, "runs_on") for pod, host in found if pod and host)
+        edges |= {(pod, host, "runs_on") for pod, host in self._places.pairs()}
         rows = sorted(edges, key=lambda edge: (edge[2], edge[0], edge[1]))
         columns = {
             name: pa.array([row[at] for row in rows], pa.string()) for at, name in enumerate(COLUMNS["topology"])
@@ -295,5 +297,6 @@ class RecordingWriter:
         rows = 0
         for piece in pieces:
             yield piece
+            self._places.see(piece)
             rows += piece.num_rows
             self._progress(f"{self.name}: writing {table}", rows=rows, fraction=min(1.0, rows / max(1, total)))

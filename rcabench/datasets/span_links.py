@@ -8,7 +8,7 @@ from rcabench.datasets.staged_rows import StagedRows
 
 
 def mark_doubles(connection: duckdb.DuckDBPyConnection, rows: StagedRows) -> int:
-    """Fill the temporary table `doubled_spans` (filename, file_row_number) with the spans to leave out.
+    """Fill the table `doubled_spans` (filename, file_row_number) with the spans to leave out.
 
     Of spans with the same trace and span id the earliest stays, of equally early ones the shortest.
 
@@ -17,7 +17,7 @@ def mark_doubles(connection: duckdb.DuckDBPyConnection, rows: StagedRows) -> int
     """
     described = ", ".join(sorted(rows.given - {"attributes"}))
     connection.execute(
-        f"""CREATE OR REPLACE TEMP TABLE doubled_spans AS
+        f"""CREATE OR REPLACE TABLE doubled_spans AS
         WITH suspects AS (SELECT span FROM {rows.relation} GROUP BY span HAVING count(*) > 1)
         SELECT filename, file_row_number FROM {rows.relation}
         WHERE span IN (SELECT span FROM suspects)
