@@ -10,13 +10,15 @@ import pandas as pd
 
 from rcabench.core.component import ComponentRef, Level
 from rcabench.core.incident import Incident
-from rcabench.core.question import Components, Coverage, EdgeChanges, Topology
+from rcabench.core.question import Components, EdgeChanges, Topology
 from rcabench.core.time import TimeWindow, merged
 from rcabench.telemetry.base import Telemetry
 
 _LEAD_SHARE = 0.25
 """Where a benchmark gives neither onset nor reference nor history, this first part of the window
 has to serve as the baseline."""
+_FIRST = timedelta(minutes=5)
+"""How long after a known onset to look: the first minutes show the cause, later ones what came of it."""
 _RECENT = timedelta(hours=1)
 """How much of the history spans and logs are compared with: there are many, and older ones add little."""
 _LONG = timedelta(days=1)
@@ -127,17 +129,12 @@ def stretches(
     before, after = (None, incident.window) if onset is None else incident.window.split(onset)
     if after is None:  # an onset at or past the end leaves nothing to look at
         before, after = None, incident.window
+    if onset is not None:
+        after = TimeWindow(start=after.start, end=min(after.end, after.start + _FIRST))
     known = [w for w in (_recent(incident, reach), before, *incident.reference) if w is not None]
     # A reference may lie inside the window of the fault by mistake of a dataset: the fault wins.
     outside = [part for window in known for part in _outside(window, after)]
     return after, merged(tuple(outside))
-
-
-def has_rows(telemetry: Telemetry, windows: tuple[TimeWindow, ...], modality: str) -> bool:
-    """Return whether there is any telemetry of a modality in the windows."""
-    coverage = telemetry.ask(Coverage(windows=windows))
-    rows = coverage.loc[coverage["modality"] == modality, "rows"]
-    return bool(len(rows)) and int(rows.iloc[0]) > 0
 
 
 def _recent(incident: Incident, reach: timedelta) -> TimeWindow | None:

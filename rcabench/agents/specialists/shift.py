@@ -10,6 +10,7 @@ Floats = npt.NDArray[np.float64]
 
 _SIGMA_OF_IQR = 1.349
 """Interquartile range of a normal distribution in standard deviations."""
+_SIGMA_OF_QUARTILE = 0.6745
 _SIGMA_OF_P95 = 1.645
 _ENOUGH_FOR_TAIL = 20
 _FEW_POINTS = 6.0
@@ -32,9 +33,9 @@ def saturate(score: Floats, half: float) -> Floats:
 def duration_shift(frame: pd.DataFrame, quantity: str, *, count: str, floor: float = 0.08) -> pd.DataFrame:
     """Score the slow-down of a duration per row of an answer with `_p25 _p50 _p75 _p95` columns.
 
-    Durations are compared as decimal logarithms: a fault multiplies them. The spread is the larger
-    of the baseline's interquartile range and of its upper tail, at least `floor` decades, so that a
-    metronome-like operation is not suspected for a few percent.
+    Durations are compared as decimal logarithms: a fault multiplies them. The spread is that of the
+    baseline's middle half, at least `floor` decades, so that a metronome-like operation is not
+    suspected for a few percent; the tail is measured by the baseline's own tail, and counts half.
 
     Args:
         frame: answer to OperationChanges (`quantity` "self") or EdgeChanges ("gap").
@@ -48,7 +49,9 @@ def duration_shift(frame: pd.DataFrame, quantity: str, *, count: str, floor: flo
     """
     now = {q: _decades(frame[f"{quantity}_{q}"]) for q in ("p50", "p95")}
     old = {q: _decades(frame[f"baseline_{quantity}_{q}"]) for q in ("p25", "p50", "p75", "p95")}
-    spread = np.maximum((old["p75"] - old["p25"]) / _SIGMA_OF_IQR, floor)
+    # Earlier faults lengthen the upper half of the baseline only: twice the lower half bounds it.
+    lower = 2.0 * (old["p50"] - old["p25"]) / _SIGMA_OF_QUARTILE
+    spread = np.maximum(np.fmin((old["p75"] - old["p25"]) / _SIGMA_OF_IQR, lower), floor)
     tail = np.maximum((old["p95"] - old["p50"]) / _SIGMA_OF_P95, spread)
     seen = frame[count].to_numpy(dtype=np.float64)
     seen_before = frame[f"baseline_{count}"].to_numpy(dtype=np.float64)
