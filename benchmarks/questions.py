@@ -3,9 +3,10 @@
 python benchmarks/questions.py --metrics 18000000 --spans 2000000 --logs 3000000
 
 One day, one CSV file per modality. Ours: median of several answers, files open (the first answer is
-shown too). Pandas: reads the columns it needs for the question from the CSV file, as agents that are
-handed a folder of CSV files do; once, since nothing is kept between questions. The reader's memory is
-the high-water mark (VmHWM) of a fresh process, after importing and after all questions.
+shown too). Pandas: reads the CSV file and looks for the answer, as agents that are handed a folder of
+CSV files do; once, since nothing is kept between questions. Ratios are of wall and of processor time.
+The reader's memory is the high-water mark (VmHWM) of a fresh process, after importing and after all
+questions.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ WINDOW = TimeWindow(start=NOON, end=NOON + timedelta(minutes=5))
 SERVICE = "service-007"
 
 _MASK = r"0x[0-9a-f]+|[0-9a-f]{8,}|\d+"
-_ROW = "{:44} {:>7} {:>9} {:>9} {:>10} {:>8} {:>7}"
+_ROW = "{:34} {:>6} {:>8} {:>7} {:>9} {:>10} {:>6} {:>7} {:>7}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +48,14 @@ class Duel:
     question: Question
     by_hand: Callable[[Path], pd.DataFrame | pd.Series]
     target: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """Seconds on the wall and of the processor; on a machine that is shared, the second is the steadier."""
+
+    wall: float
+    processor: float
 
 
 def _within(frame: pd.DataFrame, column: str, per_second: int) -> pd.DataFrame:
@@ -110,16 +119,16 @@ def duels(trace_id: str) -> tuple[Duel, ...]:
     )  # fmt: skip
 
 
-def timed(function: Callable[[], object]) -> float:
-    start = time.perf_counter()
+def timed(function: Callable[[], object]) -> Cost:
+    wall, processor = time.perf_counter(), time.process_time()
     function()
-    return time.perf_counter() - start
+    return Cost(wall=time.perf_counter() - wall, processor=time.process_time() - processor)
 
 
 def compare(csv: Path, recording: Path, repeat: int) -> bool:
     """Print the table and return whether every target is met."""
     met = True
-    print(_ROW.format("question", "rows", "ours ms", "first ms", "pandas ms", "ratio", "target"))
+    print(_ROW.format("question", "rows", "ours ms", "cpu ms", "first ms", "pandas ms", "ratio", "of cpu", "target"))
     with ParquetTelemetry(folder=recording) as telemetry:
         trace_id = str(telemetry.ask(SlowestSpans(windows=(WINDOW,), limit=1))["trace_id"][0])
         for duel in duels(trace_id):
@@ -128,13 +137,14 @@ def compare(csv: Path, recording: Path, repeat: int) -> bool:
                 first = timed(lambda fresh=fresh, duel=duel: fresh.ask(duel.question))  # type: ignore[misc]
             ours = [timed(lambda duel=duel: telemetry.ask(duel.question)) for _ in range(repeat)]  # type: ignore[misc]
             by_hand = timed(lambda duel=duel: duel.by_hand(csv))  # type: ignore[misc]
-            ratio = by_hand / statistics.median(ours)
-            met &= ratio >= duel.target
-            figures = (f"{1000 * seconds:.1f}" for seconds in (statistics.median(ours), first, by_hand))
-            print(
-                _ROW.format(duel.name, rows, *figures, f"{ratio:.0f}", f"{duel.target:.0f}" if duel.target else ""),
-                flush=True,
+            wall, processor = (
+                statistics.median(getattr(cost, name) for cost in ours) for name in ("wall", "processor")
             )
+            ratio = by_hand.wall / wall
+            met &= ratio >= duel.target
+            figures = (f"{1000 * seconds:.1f}" for seconds in (wall, processor, first.wall, by_hand.wall))
+            ratios = (f"{found:.0f}" for found in (ratio, by_hand.processor / processor, duel.target))
+            print(_ROW.format(duel.name, rows, *figures, *ratios), flush=True)
     return met
 
 

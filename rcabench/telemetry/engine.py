@@ -77,6 +77,14 @@ class Engine:
         described = self._connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
         return {row[0]: row[1] for row in described}
 
+    def has_bloom_filters(self, spans: str) -> bool:
+        """Whether every row group of a Parquet file, an SQL literal, says which trace ids it may hold."""
+        found = self._connection.execute(
+            f"SELECT count(*) = count(bloom_filter_offset) FROM parquet_metadata({spans}) "
+            "WHERE path_in_schema = 'trace_id'"
+        ).fetchone()
+        return found is not None and bool(found[0])
+
     def ask(self, question: Question) -> pd.DataFrame:
         """Answer one question.
 

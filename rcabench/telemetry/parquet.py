@@ -99,7 +99,8 @@ class ParquetTelemetry:
                     engine.create_view(table, _checked(engine, table, file))
                 else:
                     engine.create_table(table)
-            if files["traces"].is_file() and files["spans"].is_file() and not _has_bloom_filters(files["spans"]):
+            spans = files["spans"]
+            if files["traces"].is_file() and spans.is_file() and not engine.has_bloom_filters(_literal(spans)):
                 engine.look_traces_up()
         except BaseException:
             engine.close()
@@ -136,23 +137,19 @@ def _checked(engine: Engine, table: str, file: Path) -> str:
     return relation
 
 
-def _has_bloom_filters(spans: Path) -> bool:
-    """Whether every row group says by a Bloom filter which trace ids it may hold."""
-    counts = "count(*), count(bloom_filter_offset)"
-    metadata = _relation(spans).replace("read_parquet", "parquet_metadata", 1)
-    with duckdb.connect(":memory:") as connection:
-        found = connection.execute(f"SELECT {counts} FROM {metadata} WHERE path_in_schema = 'trace_id'").fetchone()
-    return found is not None and found[0] == found[1]
-
-
 def _relation(file: Path) -> str:
-    """Return SQL that reads exactly this file, whatever its name holds.
+    """Return SQL that reads exactly this file."""
+    return f"read_parquet({_literal(file)})"
+
+
+def _literal(file: Path) -> str:
+    """Return an SQL literal that names exactly this file, whatever its name holds.
 
     A view cannot take parameters, so the name is quoted; brackets keep `*`, `?` and `[` from
     being read as patterns.
     """
-    literal = re.sub(r"([*?\[])", r"[\1]", str(file)).replace("'", "''")
-    return f"read_parquet('{literal}')"
+    escaped = re.sub(r"([*?\[])", r"[\1]", str(file)).replace("'", "''")
+    return f"'{escaped}'"
 
 
 def _first_line(error: Exception, file: Path) -> str:
