@@ -71,7 +71,6 @@ class RecordingWriter:
         self._progress = progress
         self._staged = {table: StagedRows(table=table) for table in layout.GIVEN}
         self._places = Places()
-        self._known_codes: dict[str, Codes] = {}
         self.finished = False
         folder.mkdir(parents=True)
         work.mkdir(parents=True)
@@ -200,17 +199,16 @@ class RecordingWriter:
         staged = self._staged["spans"]
         if not staged.files:
             return []
-        source, codes = staged.relation, self._codes(connection, "spans")
+        source = staged.relation
         doubles = span_links.mark_doubles(connection, staged)
         if doubles:
             self._skips.add(
                 f"{self.name}/spans", "a span of the same trace and span id is there already", count=doubles
             )
             source = span_links.without_doubles(staged)
-        service = codes.value("service") if "service" in staged.given else staged.column("service")
         # Encoding keeps one core busy; who calls whom is found out on the other one meanwhile.
         with ThreadPoolExecutor(max_workers=1) as beside:
-            linked = beside.submit(span_links.call_edges, connection.cursor(), source, service)
+            linked = beside.submit(span_links.call_edges, connection.cursor(), staged, source)
             self._write_ordered(connection, staged, source, looked_up=("trace_id",))
             edges, orphans = linked.result()
         if orphans:
@@ -268,16 +266,11 @@ class RecordingWriter:
         columns = {name: pa.array([row[at] for row in rows], pa.string()) for at, name in enumerate(COLUMNS["units"])}
         self._write_plain("units", pa.table(columns).to_batches())
 
-    def _codes(self, connection: duckdb.DuckDBPyConnection, table: str) -> Codes:
-        if table not in self._known_codes:
-            self._known_codes[table] = Codes.of(connection, self._staged[table])
-        return self._known_codes[table]
-
     def _write_ordered(
         self, connection: duckdb.DuckDBPyConnection, staged: StagedRows, source: str, *, looked_up: tuple[str, ...] = ()
     ) -> None:
         table = staged.table
-        codes = self._codes(connection, table)
+        codes = Codes.of(connection, staged)
         size = row_bytes(connection, staged)
         pieces = ordered(connection, staged, codes, source=source, row_bytes=size)
         self.rows[table] = write_table_file(

@@ -34,19 +34,22 @@ def without_doubles(rows: StagedRows) -> str:
     return f"(SELECT * FROM {rows.relation} ANTI JOIN doubled_spans USING (filename, file_row_number))"
 
 
-def call_edges(connection: duckdb.DuckDBPyConnection, source: str, service: str) -> tuple[list[tuple[str, str]], int]:
+def call_edges(
+    connection: duckdb.DuckDBPyConnection, rows: StagedRows, source: str
+) -> tuple[list[tuple[str, str]], int]:
     """Return who calls whom, and how many spans name a parent that is not there.
 
     Args:
         connection: to ask.
-        source: SQL relation of the spans.
-        service: the SQL for a span's service.
+        rows: the spans.
+        source: SQL relation, narrowed from `rows.relation`.
 
     Returns:
         (caller service, callee service) pairs, sorted, and the number of orphans.
     """
+    service = rows.column("service")
     found = connection.execute(
-        f"""SELECT caller.service::VARCHAR, callee.service::VARCHAR, caller.known, count(*)
+        f"""SELECT caller.service, callee.service, caller.known, count(*)
         FROM (SELECT parent AS span, {service} AS service FROM {source} WHERE parent IS NOT NULL) AS callee
         LEFT JOIN (SELECT span, {service} AS service, true AS known FROM {source}) AS caller USING (span)
         GROUP BY ALL"""
