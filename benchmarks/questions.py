@@ -26,7 +26,6 @@ from pathlib import Path
 
 import pandas as pd
 from generate import START_SECONDS, generate
-from ingest import SELECTS
 
 from rcabench.core.question import MetricPoints, Question, SlowestSpans, TemplateChanges, TraceSpans
 from rcabench.core.time import TimeWindow, from_micros
@@ -35,6 +34,15 @@ from rcabench.telemetry.parquet import ParquetTelemetry
 NOON = from_micros((START_SECONDS + 43_200) * 1_000_000)
 WINDOW = TimeWindow(start=NOON, end=NOON + timedelta(minutes=5))
 SERVICE = "service-007"
+
+SELECTS: Mapping[str, str] = {
+    "metrics": "SELECT make_timestamptz(timestamp * 1000000) AS time, metric, value, service, pod, host FROM {source}",
+    "spans": "SELECT make_timestamptz(start_us) AS time, duration_us, trace_id, span_id, parent_span_id, service, pod,"
+    " host, operation, status FROM {source}",
+    "logs": "SELECT make_timestamptz(timestamp * 1000) AS time, service, pod, host, severity, body, trace_id, span_id"
+    " FROM {source}",
+}
+"""The layout of `generate` as canonical columns."""
 
 _MASK = r"0x[0-9a-f]+|[0-9a-f]{8,}|\d+"
 _ROW = "{:34} {:>6} {:>8} {:>7} {:>9} {:>10} {:>6} {:>7} {:>7}"
