@@ -102,7 +102,13 @@ def test_a_child_outside_does_not_change_its_parents_figures() -> None:
     start = parse_utc("2026-01-05T10:00:00Z")
     span = {"trace_id": "t", "service": "a", "pod": "a-0", "operation": "get", "duration_us": 9_000_000}
     parent = {**span, "time": start, "span_id": "0"}
-    child = {**span, "time": start + timedelta(seconds=1), "span_id": "1", "parent_span_id": "0", "duration_us": 4_000_000}
+    child = {
+        **span,
+        "time": start + timedelta(seconds=1),
+        "span_id": "1",
+        "parent_span_id": "0",
+        "duration_us": 4_000_000,
+    }
     frame = framed("spans", [parent, child])
     visible = (TimeWindow(start=start, end=start + timedelta(seconds=1)),)
 
