@@ -203,9 +203,17 @@ def _stand_in(contestant: Contestant) -> Spec:
 
 def _outside_of_event_loops(work: Callable[[], _T]) -> _T:
     """Do the work in a thread of its own where an event loop runs already, as in a notebook."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+    # The work must not be done while an exception is being handled: every exception that a diagnoser
+    # catches would carry that one as its context, and its traceback leads to the plan and the labels.
+    if not _in_event_loop():
         return work()
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(work).result()
+
+
+def _in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

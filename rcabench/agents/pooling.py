@@ -106,7 +106,7 @@ def pool(evidence: Sequence[Evidence], scene: Scene, weights: Weights) -> tuple[
 
 def effective(item: Evidence, weights: Weights) -> float:
     """Return what a piece of evidence counts after weighting, confirmation and dispute."""
-    believed = 1.0 - (1.0 - item.strength) ** (1.0 + weights.confirmed * len(item.confirmed_by))
+    believed: float = 1.0 - (1.0 - item.strength) ** (1.0 + weights.confirmed * len(item.confirmed_by))
     believed *= (1.0 - weights.disputed) ** len(item.disputed_by)
     return weights.of(item.modality, item.signal) * believed
 

@@ -40,6 +40,9 @@ class StatisticalTeam:
     Attributes:
         team: name of a definition in `agents/teams/`; the ablations are there too.
 
+    Raises:
+        ConfigError: there is no team by that name.
+
     Example:
         >>> from rcabench.testing import small_incident, small_telemetry
         >>> verdict = asyncio.run(StatisticalTeam().diagnose(small_incident(), small_telemetry()))
@@ -49,12 +52,12 @@ class StatisticalTeam:
 
     team: str = "statistical"
 
-    async def diagnose(self, incident: Incident, telemetry: Telemetry) -> Verdict:
-        """Return the team's verdict on one incident.
+    def __post_init__(self) -> None:
+        # A plan builds its diagnosers before it runs: a misspelt team is found there, not in every incident.
+        load_lineup(self.team)
 
-        Raises:
-            ConfigError: there is no team by that name.
-        """
+    async def diagnose(self, incident: Incident, telemetry: Telemetry) -> Verdict:
+        """Return the team's verdict on one incident."""
         lineup = load_lineup(self.team)
         onset = incident.hints.onset
         if onset is None:

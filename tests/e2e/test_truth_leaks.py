@@ -203,11 +203,6 @@ def test_a_diagnoser_that_walks_all_it_is_given_in_a_run_finds_no_truth(dataset:
         assert found.files == {}
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="evaluate() walks the run while it handles a RuntimeError: every exception that a diagnoser catches carries"
-    " that one as its context, whose traceback leads to the plan and so to the dataset's folder",
-)
 def test_nor_does_one_that_is_evaluated_from_python(dataset: Dataset) -> None:
     snoop = Snoop()
     evaluate(snoop, dataset, onset="hidden", limit=1)

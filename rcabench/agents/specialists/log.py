@@ -59,11 +59,10 @@ class LogSpecialist:
 
     def investigate(self, scene: Scene, telemetry: Telemetry) -> Report:
         """Return evidence of statements that appear or vanish, and of new complaints."""
-        stretch = {"windows": (scene.after,), "baseline": scene.baseline}
-        lines = telemetry.ask(TemplateChanges(**stretch))
+        lines = telemetry.ask(TemplateChanges(windows=(scene.after,), baseline=scene.baseline))
         if lines.empty or not lines["count"].sum():
             return Report(modality=self.modality, note="there are no logs after the onset")
-        statements = by_statement(telemetry.ask(SpanLogChanges(**stretch)))
+        statements = by_statement(telemetry.ask(SpanLogChanges(windows=(scene.after,), baseline=scene.baseline)))
         per_span = statements[["spans", "baseline_spans"]].min(axis=1) >= self.enough
         linked = frozenset(statements.loc[per_span, "service"].dropna())
         found = [

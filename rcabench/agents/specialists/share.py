@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from rcabench.agents.specialists.shift import Floats
@@ -48,6 +49,7 @@ def share_shift(
     )
 
 
-def _variance(count: Floats, total: Floats) -> Floats:
-    share = (np.minimum(count, total) + _PRIOR) / (total + 2 * _PRIOR)
-    return np.asarray(share * (1.0 - share) / total, dtype=np.float64)
+def _variance(count: npt.ArrayLike, total: npt.ArrayLike) -> Floats:
+    n = np.asarray(total, dtype=np.float64)
+    share = (np.minimum(np.asarray(count, dtype=np.float64), n) + _PRIOR) / (n + 2 * _PRIOR)
+    return np.asarray(share * (1.0 - share) / n, dtype=np.float64)

@@ -11,7 +11,7 @@ import pandas as pd
 from rcabench.agents.scene import Scene
 from rcabench.agents.specialists.base import Report, component_of, strongest
 from rcabench.agents.specialists.share import share_shift
-from rcabench.agents.specialists.shift import duration_shift, saturate
+from rcabench.agents.specialists.shift import Floats, duration_shift, saturate
 from rcabench.core.component import ComponentRef, Level
 from rcabench.core.fault import FaultType
 from rcabench.core.question import CallChanges, EdgeChanges, OperationChanges
@@ -58,11 +58,10 @@ class TraceSpecialist:
 
     def investigate(self, scene: Scene, telemetry: Telemetry) -> Report:
         """Return evidence of slow work, lagging calls, failing operations and changed branches."""
-        stretch = {"windows": (scene.after,), "baseline": scene.baseline}
-        operations = telemetry.ask(OperationChanges(**stretch))
+        operations = telemetry.ask(OperationChanges(windows=(scene.after,), baseline=scene.baseline))
         if operations.empty or not operations["count"].sum():
             return Report(modality=self.modality, note="there are no traces after the onset")
-        calls = telemetry.ask(CallChanges(**stretch))
+        calls = telemetry.ask(CallChanges(windows=(scene.after,), baseline=scene.baseline))
         slow = own_work(operations)
         found = [
             *self._slow_work(scene, operations, slow),
@@ -83,9 +82,10 @@ class TraceSpecialist:
             ),
         )
 
-    def _strengths(self, shift: pd.DataFrame) -> np.ndarray:
+    def _strengths(self, shift: pd.DataFrame) -> Floats:
         score = saturate(shift["score"].to_numpy(), self.half_score)
-        return score * saturate(shift["decades"].to_numpy(), self.half_decades)
+        size = saturate(shift["decades"].to_numpy(), self.half_decades)
+        return np.asarray(score * size, dtype=np.float64)
 
     def _slow_work(self, scene: Scene, operations: pd.DataFrame, slow: pd.DataFrame) -> Iterator[Evidence]:
         strengths = self._strengths(slow)
@@ -229,9 +229,10 @@ _ALWAYS = 0.9
 """An operation that called a service in this share of the baseline does nothing else (sampling aside)."""
 
 
-def share_strength(shift: pd.DataFrame, half_z: float) -> np.ndarray:
+def share_strength(shift: pd.DataFrame, half_z: float) -> Floats:
     """Return strengths for changed shares: significant and large, both."""
-    return saturate(shift["z"].abs().to_numpy(), half_z) * np.sqrt(shift["difference"].abs().to_numpy())
+    size = np.sqrt(shift["difference"].abs().to_numpy(dtype=np.float64))
+    return np.asarray(saturate(shift["z"].abs().to_numpy(), half_z) * size, dtype=np.float64)
 
 
 def own_work(operations: pd.DataFrame) -> pd.DataFrame:

@@ -110,11 +110,11 @@ def _height(row: SummaryRow, metric: str) -> float:
 
 def _labels(rows: Sequence[tuple[RunRecord, SummaryRow]]) -> tuple[str, ...]:
     labels = [row.diagnoser for _, row in rows]
-    for name in (lambda r: r[1].run, lambda r: r[0].folder):
+    for names in ([row.run for _, row in rows], [record.folder for record, _ in rows]):
         doubled = {label for label in labels if labels.count(label) > 1}
         labels = [
-            f"{pair[1].diagnoser} ({name(pair)})" if label in doubled else label
-            for label, pair in zip(labels, rows, strict=True)
+            f"{row.diagnoser} ({name})" if label in doubled else label
+            for label, name, (_, row) in zip(labels, names, rows, strict=True)
         ]
     return tuple(labels)
 
