@@ -78,7 +78,7 @@ def measure_here(what: str, table: str, csv: Path) -> None:
 
 def measure(what: str, table: str, csv: Path) -> dict[str, float]:
     command = [sys.executable, __file__, "--child", what, table, str(csv)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     result: dict[str, float] = json.loads(done.stdout)
     return result
 
