@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -22,7 +22,7 @@ from rcabench.core.question import (
 )
 from rcabench.core.time import TimeWindow
 from rcabench.telemetry.answer import dtype_of, empty_answer
-from rcabench.telemetry.base import Telemetry
+from rcabench.telemetry.base import COLUMNS, Telemetry
 from rcabench.telemetry.memory import MemoryTelemetry
 from rcabench.testing.questions import small_questions
 from rcabench.testing.system import Frames, small_recording
@@ -32,12 +32,21 @@ MakeTelemetry = Callable[[Frames], Telemetry]
 _ODD_NAMES = ("o'brien", 'two "words"', "x'; DROP TABLE spans; --", "naïve-服务", "100%_\\")
 
 
-def check_telemetry(make: MakeTelemetry, *, unsupported: tuple[type[Question], ...] = ()) -> None:
+def check_telemetry(
+    make: MakeTelemetry,
+    *,
+    unsupported: tuple[type[Question], ...] = (),
+    tables: Collection[str] = tuple(COLUMNS),
+) -> None:
     """Check that a backend answers as `rcabench.core.question` says.
+
+    A backend that holds some modalities only answers questions about the others without rows, so that diagnosers
+    can use it as they use a recording in which these are missing.
 
     Args:
         make: returns the backend, given frames by table name; a table may be left out.
         unsupported: questions that the backend refuses with a QuestionError.
+        tables: what the backend can hold; it is given no others.
 
     Raises:
         AssertionError: it does not; the message says what differs.
@@ -45,18 +54,18 @@ def check_telemetry(make: MakeTelemetry, *, unsupported: tuple[type[Question], .
     Example:
         >>> check_telemetry(lambda frames: MemoryTelemetry(**frames))
     """
-    frames = small_recording()
+    frames = {table: frame for table, frame in small_recording().items() if table in tables}
     telemetry = make(frames)
     assert isinstance(telemetry, Telemetry), f"{type(telemetry).__name__} has no method `ask(question)`"
     _check_answers(telemetry, frames, unsupported)
-    if SlowestSpans not in unsupported:
+    if "spans" in frames and SlowestSpans not in unsupported:
         _check_half_open(telemetry, frames)
     if Components not in unsupported:
         _check_fresh(telemetry)
     _check_refusals(telemetry, unsupported)
     _check_threads(telemetry, unsupported)
     _check_odd_names(make, frames, unsupported)
-    _check_missing_modalities(make, unsupported)
+    _check_missing_modalities(make, frames, unsupported)
 
 
 def check_answer(question: Question, answer: pd.DataFrame) -> None:
@@ -139,35 +148,32 @@ def _check_threads(telemetry: Telemetry, unsupported: tuple[type[Question], ...]
 
 def _check_odd_names(make: MakeTelemetry, frames: Frames, unsupported: tuple[type[Question], ...]) -> None:
     """Names are data: quotes, patterns and letters of any script find exactly themselves."""
-    spans, lines, points = (frames[table].head(len(_ODD_NAMES)) for table in ("spans", "logs", "metrics"))
     names = list(_ODD_NAMES)
-    odd = make(
-        {
-            "spans": spans.assign(service=names, operation=names, trace_id=names, span_id=names),
-            "logs": lines.assign(service=names, body=names),
-            "metrics": points.assign(service=names, metric=names),
-        }
-    )
+    named = {
+        "spans": {"service": names, "operation": names, "trace_id": names, "span_id": names},
+        "logs": {"service": names, "body": names},
+        "metrics": {"service": names, "metric": names},
+    }
+    odd = make({table: frames[table].head(len(names)).assign(**named[table]) for table in named if table in frames})
     for name in names:
-        asked: tuple[tuple[str, Question], ...] = (
-            ("service", MetricPoints(services=(name,))),
-            ("metric", MetricPoints(metrics=(name,))),
-            ("operation", SlowestSpans(operations=(name,))),
-            ("trace_id", TraceSpans(trace_id=name)),
-            ("body", LogLines(contains=name)),
-            ("service", LogLines(services=(name,))),
+        asked: tuple[tuple[str, str, Question], ...] = (
+            ("metrics", "service", MetricPoints(services=(name,))),
+            ("metrics", "metric", MetricPoints(metrics=(name,))),
+            ("spans", "operation", SlowestSpans(operations=(name,))),
+            ("spans", "trace_id", TraceSpans(trace_id=name)),
+            ("logs", "body", LogLines(contains=name)),
+            ("logs", "service", LogLines(services=(name,))),
         )
-        for column, question in asked:
-            if type(question) in unsupported:
+        for table, column, question in asked:
+            if table not in frames or type(question) in unsupported:
                 continue
             found = odd.ask(question)[column].to_list()
             assert found == [name], f"{question!r} finds {found}, expected exactly {name!r}"
 
 
-def _check_missing_modalities(make: MakeTelemetry, unsupported: tuple[type[Question], ...]) -> None:
+def _check_missing_modalities(make: MakeTelemetry, recording: Frames, unsupported: tuple[type[Question], ...]) -> None:
     """What is not there is an answer without rows, of the right form."""
-    recording = small_recording()
-    only_events = make({"events": recording["events"]})
+    only_events = make({table: recording[table] for table in ("events",) if table in recording})
     for kind in QUESTIONS:
         if kind in unsupported:
             continue
@@ -176,7 +182,7 @@ def _check_missing_modalities(make: MakeTelemetry, unsupported: tuple[type[Quest
         check_answer(question, answer)
         if kind.__name__ not in ("Coverage", "Components", "EventList"):
             assert answer.equals(empty_answer(question)), f"{question!r} has rows, though its modality is missing"
-    if EventList in unsupported:
+    if "events" not in recording or EventList in unsupported:
         return
     kept = {table: frame for table, frame in recording.items() if table not in ("logs", "templates")}
     assert len(make(kept).ask(EventList())) == len(recording["events"]), "events are lost where there are no logs"
