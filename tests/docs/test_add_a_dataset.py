@@ -11,7 +11,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "add-a-dataset.
 
 
 def test_the_adapter_on_the_page_imports_its_sample_lints_and_conforms(tmp_path: Path) -> None:
-    blocks = re.findall(r"^```py\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     script = tmp_path / "shop_rcabench.py"
     script.write_text("\n".join(blocks), encoding="utf-8")
     ran = subprocess.run([sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, timeout=120)

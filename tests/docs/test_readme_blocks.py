@@ -34,7 +34,8 @@ def run_blocks(blocks: list[str], name: str) -> dict[str, object]:
     """Run blocks one after the other, as a reader would who types them into one session."""
     session: dict[str, object] = {"__name__": "reader"}
     for number, block in enumerate(blocks, start=1):
-        exec(compile(block, f"{name}, block {number}", "exec"), session)
+        # A reader's file does not have this file's `from __future__` imports: dataclasses would see text for types.
+        exec(compile(block, f"{name}, block {number}", "exec", dont_inherit=True), session)
     return session
 
 
@@ -54,6 +55,13 @@ def test_a_method_of_ones_own_is_measured_in_ten_lines(capsys: pytest.CaptureFix
     assert set(frame["diagnoser"]) == {"loudest_service", "random"}
     assert "service.AC@1" in set(frame["metric"])
     assert "loudest_service" in capsys.readouterr().out
+
+
+def test_blocks_do_not_inherit_what_this_file_imports_from_the_future() -> None:
+    block = (
+        "from dataclasses import dataclass\n@dataclass\nclass Own:\n    n: int = 0\nkind = Own.__annotations__['n']\n"
+    )
+    assert run_blocks([block], "page")["kind"] is int
 
 
 def test_blocks_are_found_and_run_in_order() -> None:
