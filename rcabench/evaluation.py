@@ -59,7 +59,7 @@ class Report:
         return pd.DataFrame(rows, columns=columns).astype({"value": "Float64", "low": "Float64", "high": "Float64"})
 
     def cases(self) -> pd.DataFrame:
-        """Return a row per diagnosis: what was answered first, what failed, and a column per score."""
+        """Return a row per diagnosis: what was answered first, what failed, and a column per score; absent is NA."""
         import pandas as pd
 
         rows = []
@@ -78,9 +78,9 @@ class Report:
                     **{score.name: score.value for score in result.scores},
                 }
             )
-        frame = pd.DataFrame(rows)
         scores = [score.name for score in self.record.results[0].scores] if rows else []
-        return frame.astype(dict.fromkeys(scores, "Float64"))
+        texts = ("service", "failure") if rows else ()
+        return pd.DataFrame(rows).astype({**dict.fromkeys(texts, "string"), **dict.fromkeys(scores, "Float64")})
 
     def __str__(self) -> str:
         pages = Registry.of("reporters").build(Spec(name="table")).render([self.record])

@@ -53,8 +53,13 @@ def lint_lines(name: str) -> tuple[tuple[str, ...], bool]:
     dataset = find_dataset(name)
     findings = lint(dataset, known_labels=Taxonomy.of(dataset.name).known)
     sound = all(finding.severity is not Severity.ERROR for finding in findings)
-    verdict = f"{dataset.name}: {len(dataset.cases)} case(s), {'nothing against it' if sound else 'not to be used so'}"
-    return (*map(str, findings), verdict), sound
+    if not findings:
+        verdict = "nothing against it"
+    elif sound:
+        verdict = f"usable; {len(findings)} warning(s), each to be explained in the card or mended"
+    else:
+        verdict = "not to be used so"
+    return (*map(str, findings), f"{dataset.name}: {len(dataset.cases)} case(s), {verdict}"), sound
 
 
 def _card_lines(name: str) -> Iterator[str]:

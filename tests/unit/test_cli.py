@@ -277,7 +277,7 @@ def test_a_dataset_that_can_be_used_passes_and_another_does_not(
 ) -> None:
     passed = rcabench("datasets", "lint", tiny_dataset)
     assert passed.exit_code == 0
-    assert "nothing against it" in passed.stdout
+    assert "7 case(s), usable; 2 warning(s)" in passed.stdout
 
     shutil.copytree(tiny_dataset, tmp_path / "odd")
     truth = tmp_path / "odd" / "truth.jsonl"

@@ -15,6 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from rcabench.agents.base import Diagnoser, Example
@@ -478,6 +479,17 @@ def test_only_the_chosen_cases_are_asked(tiny_dataset: Path) -> None:
 
 async def test_evaluating_works_where_an_event_loop_runs_already(tiny_dataset: Path) -> None:
     assert only(evaluate(guess, tiny_dataset, limit=1).record).verdict == GUESS
+
+
+async def silent(incident: Incident, telemetry: Telemetry) -> Verdict:
+    return Verdict(abstained=True)
+
+
+def test_a_case_without_an_answer_or_a_failure_has_na_there_and_never_nan(tiny_dataset: Path) -> None:
+    cases = evaluate([guess, silent], tiny_dataset, limit=1).cases().set_index("diagnoser")
+    assert cases.loc["silent", "service"] is pd.NA
+    assert cases.loc["guess", "service"] is not pd.NA
+    assert cases.loc["guess", "failure"] is pd.NA
 
 
 def test_frames_hold_every_metric_and_every_case(tiny_dataset: Path) -> None:
