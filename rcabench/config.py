@@ -83,7 +83,8 @@ def load_plan(source: str | Path, overrides: Mapping[str, Any] | None = None) ->
     """
     file = _config_file(source)
     plain = _read_yaml(file)
-    return plan_from({"name": file.stem, **plain, **(overrides or {})}, source=str(file))
+    replaced = f", {' and '.join(sorted(overrides))} replaced" if overrides else ""
+    return plan_from({"name": file.stem, **plain, **(overrides or {})}, source=f"{file}{replaced}")
 
 
 def plan_from(plain: Mapping[str, Any], *, source: str, objects: Sequence[Spec] = ()) -> Plan:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from rcabench.core.errors import DatasetNotFound
 from rcabench.core.time import format_utc
 from rcabench.datasets.cards import card_names, find_card
 from rcabench.datasets.catalog import catalogue, data_root, find_dataset
@@ -32,7 +33,15 @@ def catalogue_lines() -> Iterator[str]:
 
 def dataset_lines(name: str) -> Iterator[str]:
     """Yield what a dataset is, holds, and gives away; nothing that would answer one of its cases."""
-    dataset = find_dataset(name)
+    try:
+        dataset = find_dataset(name)
+    except DatasetNotFound as missing:
+        if name not in card_names():
+            raise
+        yield f"name:        {name}"
+        yield from _card_lines(name)
+        yield f"not here:    {missing}"
+        return
     yield f"name:        {dataset.name}"
     yield f"folder:      {dataset.folder}"
     yield f"digest:      {dataset.digest()}"
@@ -72,6 +81,9 @@ def _card_lines(name: str) -> Iterator[str]:
     if card.source is not None:
         yield f"source:      {card.source}"
     yield f"hints:       onset {card.hints.onset}, number of failures {card.hints.failures or 'not told'}"
+    yield f"gives away:  {' '.join(card.constant_answer.split())}"
+    for trap in card.traps:
+        yield f"trap:        {' '.join(trap.split())}"
 
 
 def _case_lines(dataset: Dataset) -> Iterator[str]:

@@ -137,7 +137,7 @@ def _leaderboard(members: Sequence[SummaryRow], metrics: str | Sequence[str], *,
         headings=tuple(headings),
         labels=labels,
         rows=tuple(map(tuple, cells)),
-        notes=_notes(members, chosen, costs=bool(costs)),
+        notes=(*_unmatched(members, metrics), *_notes(members, chosen, costs=bool(costs))),
     )
 
 
@@ -149,11 +149,17 @@ def _label_cells(row: SummaryRow, *, several_runs: bool, missing: bool) -> list[
 
 def _chosen(members: Sequence[SummaryRow], metrics: str | Sequence[str]) -> tuple[str, ...]:
     wanted = (metrics,) if isinstance(metrics, str) else tuple(metrics)
-    patterns = [
-        p for each in wanted for p in (HEADLINE if each == "headline" else ("*",) if each == "all" else (each,))
-    ]
+    patterns = [pattern for each in wanted for pattern in _SETS.get(each, (each,))]
     present = {name for row in members for name, estimate in row.metrics.items() if estimate.n > 0}
     return in_order(name for name in present if any(fnmatchcase(name, pattern) for pattern in patterns))
+
+
+def _unmatched(members: Sequence[SummaryRow], metrics: str | Sequence[str]) -> tuple[str, ...]:
+    """Say which names of scores stand for none, so that a typing error is no empty table."""
+    known = {name for row in members for name in row.metrics}
+    patterns = [p for p in ((metrics,) if isinstance(metrics, str) else metrics) if p not in _SETS]
+    lost = [pattern for pattern in patterns if not any(fnmatchcase(name, pattern) for name in known)]
+    return tuple(f"No score is called {pattern!r} here. There are: {', '.join(in_order(known))}." for pattern in lost)
 
 
 def _as_share(name: str, found: Sequence[Estimate]) -> bool:
@@ -172,7 +178,7 @@ def _cost_cell(cost: Cost, key: str) -> str:
 def _title(members: Sequence[SummaryRow], *, show_digest: bool) -> str:
     first = members[0]
     cases = sorted({row.planned for row in members})
-    counted = f"{cases[0]} cases" if len(cases) == 1 else f"{cases[0]} to {cases[-1]} cases"
+    counted = f"{cases[0]} case{'s' * (cases[0] != 1)}" if len(cases) == 1 else f"{cases[0]} to {cases[-1]} cases"
     version = f" ({first.dataset_digest[:12]})" if show_digest else ""
     return f"{first.dataset}{version}: {counted}, onset {'given' if first.onset_given else 'withheld'}"
 

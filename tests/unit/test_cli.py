@@ -272,6 +272,14 @@ def test_a_dataset_is_listed_shown_and_found_clean(
     assert "healthy:     1" in shown
 
 
+def test_the_card_of_a_dataset_that_is_not_here_can_be_read_with_how_to_get_it(rcabench: Invoke) -> None:
+    shown = rcabench("datasets", "show", "nezha-onlineboutique")
+    assert shown.exit_code == 0
+    assert "licence:     MIT" in shown.stdout
+    assert "trap:        PodSuccessRate(%) is 0 in every row." in shown.stdout
+    assert "not here:    'nezha-onlineboutique' is known, and its data is not here: fetch it from" in shown.stdout
+
+
 def test_a_dataset_that_can_be_used_passes_and_another_does_not(
     rcabench: Invoke, tiny_dataset: Path, tmp_path: Path
 ) -> None:

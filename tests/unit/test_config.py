@@ -71,6 +71,12 @@ def test_what_a_file_leaves_out_has_a_default(experiment: Write, tiny_dataset: P
     assert tuple(spec.name for spec in plan.scorers) == Registry.of("scorers").names()
 
 
+def test_faults_say_which_keys_do_not_come_from_the_file(experiment: Write, tiny_dataset: Path) -> None:
+    file = experiment(f"datasets: [{tiny_dataset}]\ndiagnosers: [random]")
+    with pytest.raises(ConfigError, match=r"experiment\.yaml, diagnosers and seed replaced: 1 fault"):
+        load_plan(file, {"diagnosers": ["nobody"], "seed": 2})
+
+
 def test_overrides_replace_whole_keys(experiment: Write, tiny_dataset: Path) -> None:
     file = experiment("datasets: [nowhere]\ndiagnosers: [random]\nseed: 1")
     plan = load_plan(file, {"datasets": [str(tiny_dataset)], "diagnosers": ["prior"], "seed": 2})

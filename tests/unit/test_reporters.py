@@ -69,6 +69,13 @@ def test_columns_without_a_single_case_are_left_out() -> None:
     assert board.rows == (("team", "2", "0", ".500 [.095, .905]", "0.250", "3"),)
 
 
+def test_a_name_that_no_score_bears_is_told_with_the_names_there_are() -> None:
+    (board,) = leaderboards([_run()], ["service.AC@1", "servce.*", "headline"])
+
+    assert board.notes[0].startswith("No score is called 'servce.*' here. There are: service.AC@1")
+    assert not any("No score" in note for note in leaderboards([_run()], "all")[0].notes)
+
+
 def test_a_common_n_stands_in_the_heading_and_others_in_the_cells() -> None:
     (board,) = leaderboards([small_run({"x": {"a": {AC: 1.0}, "b": {AC: 1.0}}, "y": {"a": {AC: 1.0}}, "z": {}})])
     column = board.headings.index(AC)
