@@ -61,6 +61,11 @@ class Scene:
     callers: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     @property
+    def calm(self) -> tuple[TimeWindow, ...]:
+        """The stretches that the benchmark declares free of faults, what lies in `after` left out."""
+        return tuple(part for window in self.incident.reference for part in _outside(window, self.after))
+
+    @property
     def services(self) -> tuple[str, ...]:
         """Every service that is known, sorted."""
         named = {p.service for p in self.pods.values() if p.service} | set(self.hosts_of) | set(self.callers)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rcabench.agents.specialists.log import by_statement
-from rcabench.agents.specialists.share import share_shift
+from rcabench.agents.specialists.share import Shares, share_shift, suspicious_shares
 from rcabench.agents.specialists.shift import duration_shift, level_shift, saturate
 from rcabench.agents.specialists.trace import net_of_caller, own_work
 
@@ -102,6 +102,46 @@ def test_three_of_five_is_weaker_news_than_all_of_fifty() -> None:
     many = share_shift(_series(50), _series(50), _series(0), _series(50))["z"].iloc[0]
 
     assert few < 0.3 * many
+
+
+def _answer(now: tuple[int, int], before: tuple[int, int]) -> pd.DataFrame:
+    row = {"pod": "a", "item": "x", "count": now[0], "total": now[1]}
+    return pd.DataFrame([row | {"baseline_count": before[0], "baseline_total": before[1]}])
+
+
+SHARES = Shares(count="count", total="total", group=("pod",), item=("item",))
+
+
+def _strength(answer: pd.DataFrame, calm: pd.DataFrame) -> float:
+    return float(suspicious_shares(answer, calm, SHARES, half_z=5.0, enough=10)["strength"].iloc[0])
+
+
+def test_a_return_to_what_a_fault_free_stretch_shows_is_not_suspicious() -> None:
+    recovered = _answer(now=(50, 50), before=(20, 100))
+
+    assert _strength(recovered, recovered.iloc[:0]) > 0.5
+    assert _strength(recovered, pd.DataFrame([{"pod": "a", "item": "x", "count": 40, "total": 40}])) < 0.05
+
+
+def test_a_change_against_baseline_and_fault_free_stretch_alike_stays_suspicious() -> None:
+    broken = _answer(now=(0, 50), before=(95, 100))
+    alone = _strength(broken, broken.iloc[:0])
+
+    assert _strength(broken, pd.DataFrame([{"pod": "a", "item": "x", "count": 40, "total": 40}])) > 0.8 * alone
+
+
+def test_a_fault_free_stretch_that_hardly_knows_an_operation_is_not_asked() -> None:
+    broken = _answer(now=(0, 50), before=(95, 100))
+    hardly = pd.DataFrame([{"pod": "a", "item": "x", "count": 0, "total": 3}])
+
+    assert _strength(broken, hardly) == _strength(broken, broken.iloc[:0])
+
+
+def test_a_statement_that_the_fault_free_stretch_never_logs_has_the_share_zero_there() -> None:
+    fresh = _answer(now=(50, 50), before=(0, 100))
+    other = pd.DataFrame([{"pod": "a", "item": "y", "count": 40, "total": 40}])
+
+    assert _strength(fresh, other) > 0.8
 
 
 def test_an_operation_that_waits_for_others_is_not_suspected_of_slow_work() -> None:

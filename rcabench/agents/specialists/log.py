@@ -10,8 +10,7 @@ import pandas as pd
 
 from rcabench.agents.scene import Scene
 from rcabench.agents.specialists.base import Report, component_of, strongest
-from rcabench.agents.specialists.share import share_shift
-from rcabench.agents.specialists.trace import share_strength
+from rcabench.agents.specialists.share import Shares, share_shift, share_strength, suspicious_shares
 from rcabench.core.fault import FaultType
 from rcabench.core.question import SpanLogChanges, TemplateChanges
 from rcabench.core.verdict import Evidence, Modality, Signal
@@ -19,6 +18,7 @@ from rcabench.telemetry.base import Telemetry
 
 _LOCATION = r"^\W*([\w.$\[\]]+[#:]\d+)\b"
 """A source location at the start of a message: `Class#line` or `file.ext:line`."""
+_STATEMENTS = Shares(count="count", total="spans", group=("service", "pod", "operation"), item=("statement",))
 _ALARMING = frozenset({"ERROR", "FATAL"})
 
 
@@ -66,7 +66,7 @@ class LogSpecialist:
         per_span = statements[["spans", "baseline_spans"]].min(axis=1) >= self.enough
         linked = frozenset(statements.loc[per_span, "service"].dropna())
         found = [
-            *self._changed_statements(scene, statements),
+            *self._changed_statements(scene, telemetry, statements),
             *self._changed_lines(scene, lines[~lines["service"].isin(linked)]),
         ]
         evidence = strongest((item for item in found if item.strength >= self.minimum), limit=self.limit)
@@ -80,13 +80,12 @@ class LogSpecialist:
             ),
         )
 
-    def _changed_statements(self, scene: Scene, statements: pd.DataFrame) -> Iterator[Evidence]:
+    def _changed_statements(self, scene: Scene, telemetry: Telemetry, statements: pd.DataFrame) -> Iterator[Evidence]:
         if statements.empty:
             return
-        shift = share_shift(
-            statements["count"], statements["spans"], statements["baseline_count"], statements["baseline_spans"]
-        )
-        strengths = share_strength(shift, self.half_z)
+        calm = by_statement(telemetry.ask(SpanLogChanges(windows=scene.calm))) if scene.calm else statements.iloc[:0]
+        shift = suspicious_shares(statements, calm, _STATEMENTS, half_z=self.half_z, enough=self.enough)
+        strengths = shift["strength"].to_numpy()
         replaced = _replaced(statements, shift)
         for position in np.flatnonzero(strengths >= self.minimum):
             row, change = statements.iloc[int(position)], shift.iloc[int(position)]
@@ -155,12 +154,15 @@ def by_statement(templates: pd.DataFrame) -> pd.DataFrame:
 
     Template mining splits a statement whose parameters take few values into one template per value;
     the location tells that they are one. A span that logged several of them is counted once at most.
+
+    Returns:
+        The same columns and `statement`, which identifies the row within its operation.
     """
     if templates.empty:
-        return templates
+        return templates.assign(statement=pd.Series(dtype="string"))
     location = templates["template"].str.extract(_LOCATION, expand=False)
     statement = location.fillna(templates["template_id"].astype("string"))
-    keys = [templates["service"], templates["pod"], templates["operation"], statement]
+    keys = [templates["service"], templates["pod"], templates["operation"], statement.rename("statement")]
     merged = templates.groupby(keys, dropna=False, sort=True).agg(
         service=("service", "first"),
         pod=("pod", "first"),
@@ -173,6 +175,7 @@ def by_statement(templates: pd.DataFrame) -> pd.DataFrame:
         baseline_count=("baseline_count", "sum"),
         baseline_spans=("baseline_spans", "max"),
     )
+    merged["statement"] = merged.index.get_level_values(-1)
     merged["count"] = merged[["count", "spans"]].min(axis=1)
     merged["baseline_count"] = merged[["baseline_count", "baseline_spans"]].min(axis=1)
     return merged.reset_index(drop=True)

@@ -12,6 +12,9 @@ _SIGMA_OF_IQR = 1.349
 """Interquartile range of a normal distribution in standard deviations."""
 _SIGMA_OF_QUARTILE = 0.6745
 _SIGMA_OF_P95 = 1.645
+_ERROR_OF_MEDIAN = 1.2533
+"""Standard error of a median in units of sigma / sqrt(n), for a normal distribution."""
+_FEW_SPANS = 5.0
 _ENOUGH_FOR_TAIL = 20
 _FEW_POINTS = 6.0
 _LEAST_SHARE = 0.01
@@ -58,10 +61,12 @@ def duration_shift(frame: pd.DataFrame, quantity: str, *, count: str, floor: flo
     middle_shift = now["p50"] - old["p50"]
     # The 95th percentile of a handful of spans is their maximum, and says nothing.
     tail_shift = np.where(seen >= _ENOUGH_FOR_TAIL, _TAIL_WEIGHT * (now["p95"] - old["p95"]), -np.inf)
-    score = np.fmax(middle_shift / spread, tail_shift / tail)
+    # A median of few spans wanders by its standard error, which the whole distribution decides.
+    error = _ERROR_OF_MEDIAN * tail / np.sqrt(np.maximum(seen, 1.0))
+    score = np.fmax(middle_shift / np.hypot(spread, error), tail_shift / tail)
     decades = np.fmax(middle_shift, tail_shift)
     comparable = (seen > 0) & (seen_before > 0) & np.isfinite(score)
-    damped = np.where(comparable, score, 0.0) * seen / (seen + 5.0) * np.sqrt(seen_before / (seen_before + 10.0))
+    damped = np.where(comparable, score, 0.0) * seen / (seen + _FEW_SPANS) * np.sqrt(seen_before / (seen_before + 10.0))
     return pd.DataFrame(
         {
             "score": damped,

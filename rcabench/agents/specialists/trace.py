@@ -10,7 +10,7 @@ import pandas as pd
 
 from rcabench.agents.scene import Scene
 from rcabench.agents.specialists.base import Report, component_of, strongest
-from rcabench.agents.specialists.share import share_shift
+from rcabench.agents.specialists.share import Shares, share_shift, share_strength, suspicious_shares
 from rcabench.agents.specialists.shift import Floats, duration_shift, saturate
 from rcabench.core.component import ComponentRef, Level
 from rcabench.core.fault import FaultType
@@ -67,7 +67,7 @@ class TraceSpecialist:
             *self._slow_work(scene, operations, slow),
             *self._lagging_calls(scene, operations, slow),
             *self._unanswered_calls(scene, calls),
-            *self._changed_branches(scene, calls),
+            *self._changed_branches(scene, telemetry, calls),
             *self._failures(scene, operations),
         ]
         evidence = strongest((item for item in found if item.strength >= self.minimum), limit=self.limit)
@@ -168,11 +168,12 @@ class TraceSpecialist:
                 question=CallChanges(windows=(scene.after,), baseline=scene.baseline, services=_named(row["service"])),
             )
 
-    def _changed_branches(self, scene: Scene, calls: pd.DataFrame) -> Iterator[Evidence]:
+    def _changed_branches(self, scene: Scene, telemetry: Telemetry, calls: pd.DataFrame) -> Iterator[Evidence]:
         if calls.empty:
             return
-        shift = share_shift(calls["count"], calls["parents"], calls["baseline_count"], calls["baseline_parents"])
-        strengths = share_strength(shift, self.half_z)
+        calm = telemetry.ask(CallChanges(windows=scene.calm)) if scene.calm else calls.iloc[:0]
+        shift = suspicious_shares(calls, calm, _BRANCHES, half_z=self.half_z, enough=self.enough)
+        strengths = shift["strength"].to_numpy()
         for position in np.flatnonzero(strengths >= self.minimum):
             row, change = calls.iloc[int(position)], shift.iloc[int(position)]
             component = component_of(row["service"], row["pod"])
@@ -224,15 +225,15 @@ class TraceSpecialist:
             )
 
 
+_BRANCHES = Shares(
+    count="count",
+    total="parents",
+    group=("service", "pod", "operation"),
+    item=("child_service", "child_operation"),
+)
 _WAITING_SHARE = 0.05
 _ALWAYS = 0.9
 """An operation that called a service in this share of the baseline does nothing else (sampling aside)."""
-
-
-def share_strength(shift: pd.DataFrame, half_z: float) -> Floats:
-    """Return strengths for changed shares: significant and large, both."""
-    size = np.sqrt(shift["difference"].abs().to_numpy(dtype=np.float64))
-    return np.asarray(saturate(shift["z"].abs().to_numpy(), half_z) * size, dtype=np.float64)
 
 
 def own_work(operations: pd.DataFrame) -> pd.DataFrame:
