@@ -26,9 +26,13 @@ class RootCause:
         if self.onset is not None:
             object.__setattr__(self, "onset", utc(self.onset))
 
-    def at(self, level: Level) -> str | None:
-        """Return the name of the faulty component at `level`, or None where it is not labelled."""
-        name: str | None = getattr(self, level.value)
+    def at(self, level: Level | str) -> str | None:
+        """Return the name of the faulty component at `level`, or None where it is not labelled.
+
+        Raises:
+            ValueError: no level is called so.
+        """
+        name: str | None = getattr(self, Level(level).value)
         return name
 
 

@@ -96,9 +96,13 @@ class Candidate:
         if self.onset is not None:
             object.__setattr__(self, "onset", utc(self.onset))
 
-    def at(self, level: Level) -> str | None:
-        """Return the suspected component's name at `level`, or None."""
-        name: str | None = getattr(self, level.value)
+    def at(self, level: Level | str) -> str | None:
+        """Return the suspected component's name at `level`, or None.
+
+        Raises:
+            ValueError: no level is called so.
+        """
+        name: str | None = getattr(self, Level(level).value)
         return name
 
 
@@ -136,7 +140,12 @@ class Verdict:
     transcript: tuple[Turn, ...] = ()
     usage: Usage | None = None
 
-    def ranking(self, level: Level) -> tuple[str, ...]:
-        """Return the distinct component names at `level`, best first."""
+    def ranking(self, level: Level | str) -> tuple[str, ...]:
+        """Return the distinct component names at `level`, best first.
+
+        Raises:
+            ValueError: no level is called so.
+        """
+        level = Level(level)
         names = (candidate.at(level) for candidate in self.candidates)
         return tuple(dict.fromkeys(name for name in names if name))

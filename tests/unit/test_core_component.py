@@ -63,3 +63,15 @@ def test_a_strength_outside_of_0_to_1_is_refused(strength: float) -> None:
             claim="",
             strength=strength,
         )
+
+
+def test_a_level_can_be_given_by_its_name() -> None:
+    candidate = Candidate(service="cart", host="h1")
+    assert Verdict(candidates=(candidate,)).ranking("service") == ("cart",)
+    assert candidate.at("host") == candidate.at(Level.HOST) == "h1"
+    assert RootCause(pod="cart-1").at("pod") == "cart-1"
+
+
+def test_a_name_of_no_level_is_refused_even_without_candidates() -> None:
+    with pytest.raises(ValueError, match="'services' is not a valid Level"):
+        Verdict().ranking("services")
