@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from rcabench.config import Plan
 
-_PLAIN_LINES = 20
-"""How many lines a log file gets at most, where there is no terminal for a bar."""
+_PLAIN_STEPS = 10
+"""How many times a log file says how far the run is, where there is no terminal for a bar."""
 
 
 def run_and_show(plan: Plan, folder: Path, *, fresh: bool) -> None:
@@ -76,8 +76,9 @@ def progress(title: str) -> Iterator[Callable[[Step], None]]:
 
 
 def _say_plainly(step: Step) -> None:
-    every = max(1, step.total // _PLAIN_LINES)
-    if step.entry is None or step.done % every == 0 or step.done == step.total:
+    # Each tenth of the plan is said once, by the diagnosis that completes it.
+    steps, before = (done * _PLAIN_STEPS // max(1, step.total) for done in (step.done, step.done - 1))
+    if step.entry is None or steps > before:
         resumed = f", {step.resumed} of them from before" if step.resumed and step.entry is None else ""
         typer.echo(f"{step.done}/{step.total} diagnoses{resumed}", err=True)
 

@@ -145,6 +145,35 @@ def test_a_run_prints_the_leaderboard_and_what_to_type_next(
     assert result.stderr == "0/2 diagnoses\n1/2 diagnoses\n2/2 diagnoses\n"
 
 
+@pytest.mark.parametrize(
+    ("total", "said"),
+    [
+        (2, [0, 1, 2]),
+        (7, [0, 1, 2, 3, 4, 5, 6, 7]),
+        (60, [*range(0, 61, 6)]),
+        (15, [0, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15]),
+    ],
+)
+def test_a_log_file_gets_a_line_per_tenth_of_the_run(
+    capsys: pytest.CaptureFixture[str], total: int, said: list[int]
+) -> None:
+    from rcabench.cli.running import progress
+    from rcabench.record import Entry
+    from rcabench.runner.walk import Step
+
+    entry: Any = Entry.__new__(Entry)
+    with progress("run") as watch:
+        watch(Step(done=0, total=total, resumed=0))
+        for done in range(1, total + 1):
+            watch(Step(done=done, total=total, resumed=0, entry=entry))
+    assert capsys.readouterr().err.splitlines() == [f"{done}/{total} diagnoses" for done in said]
+
+
+def test_the_package_can_be_run_as_a_module() -> None:
+    done = subprocess.run([sys.executable, "-m", "rcabench", "--version"], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == (f"{__version__}\n", "")
+
+
 def test_a_run_without_a_folder_gets_one_of_its_own(
     rcabench: Invoke, tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
