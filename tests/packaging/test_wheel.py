@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import venv
@@ -123,3 +124,28 @@ def test_every_dependency_is_constrained_to_a_version_that_it_may_have() -> None
 def test_no_file_of_the_build_names_a_package_index_or_a_machine(name: str) -> None:
     text = (REPOSITORY / name).read_text(encoding="utf-8")
     assert not re.search(r"index-url|--find-links|/home/|/root/|/work/", text)
+
+
+@pytest.mark.parametrize(
+    ("user", "tools", "installs"),
+    [(0, ["apt-get"], True), (1000, ["apt-get"], False), (0, [], False), (0, ["apt-get", "chromium"], False)],
+    ids=["fresh", "no root", "no apt-get", "browser there"],
+)
+def test_ci_asks_for_a_browser_where_it_may_and_goes_on_without_one(
+    tmp_path: Path, user: int, tools: list[str], installs: bool
+) -> None:
+    programs = {"id": f"echo {user}", "make": f'echo "$@" >>{tmp_path}/made', **dict.fromkeys(tools, "exit 100")}
+    if "apt-get" in tools:
+        programs["apt-get"] = f'echo "$1" >>{tmp_path}/asked; [ "$1" = update ]'
+    for name, line in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{line}\n")
+        (tmp_path / name).chmod(0o755)
+    for name in ("bash", "sh", "dirname", "timeout"):
+        (tmp_path / name).symlink_to(shutil.which(name) or "")
+    done = subprocess.run([REPOSITORY / ".ci" / "run"], env={"PATH": str(tmp_path)}, capture_output=True, text=True)
+    asked = tmp_path / "asked"
+    assert (asked.read_text().split() if asked.exists() else []) == (["update", "install"] if installs else [])
+    assert ("chromium could not be installed" in done.stdout) == installs
+    assert done.returncode == 0, done.stderr
+    made = (tmp_path / "made").read_text().splitlines()
+    assert [line.split()[-1] for line in made] == ["test", "lint", "types", "layers"]
