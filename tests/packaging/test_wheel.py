@@ -77,6 +77,16 @@ def test_the_wheel_holds_the_type_marker_the_licence_and_no_tests(names: list[st
     assert not any("test_" in name or name.endswith((".pyc", ".parquet", ".csv")) for name in names)
 
 
+def test_an_editable_installation_copies_nothing_out_of_the_checkout(tmp_path: Path) -> None:
+    pytest.importorskip("hatchling", reason="what an editable installation holds is hatchling's to say")
+    code = "import sys; from hatchling.build import build_editable; print(build_editable(sys.argv[1]))"
+    built = run(Path(sys.executable), "-c", code, str(tmp_path), cwd=REPOSITORY).split()[-1]
+    with zipfile.ZipFile(tmp_path / built) as archive:
+        kept = [name for name in archive.namelist() if ".dist-info/" not in name]
+        assert kept == ["_rcabench_eval.pth"]
+        assert archive.read(kept[0]).decode().strip() == str(REPOSITORY)
+
+
 def test_an_installed_wheel_finds_its_commands_plugins_and_content(installed: Path, tmp_path: Path) -> None:
     where = run(installed / "python", "-c", "import rcabench; print(rcabench.__file__)", cwd=tmp_path)
     assert Path(where.strip()).is_relative_to(installed.parent)
