@@ -18,6 +18,7 @@ from rcabench.plugins import did_you_mean
 _UTC_TYPE = "TIMESTAMP WITH TIME ZONE"
 _NO_ZONE = "the times carry no zone, so nobody knows which instants they are"
 _VALUE_REMEDY = "mend the file, or let the adapter skip such rows"
+_STAGED_ROW_GROUP_ROWS = 122_880
 _ZONE_REMEDY = "in SQL timezone('Asia/Shanghai', t) or make_timestamptz(microseconds), in Arrow a type with tz"
 
 
@@ -75,7 +76,7 @@ def stage_batches(
             if canonical.schema.names != writer.schema.names:
                 missing = sorted(set(writer.schema.names) ^ set(canonical.schema.names))
                 raise DataError(where, f"the batches differ in their columns: {', '.join(missing)}")
-            writer.write_table(canonical, row_group_size=layout.ROW_GROUP_ROWS)
+            writer.write_table(canonical, row_group_size=_STAGED_ROW_GROUP_ROWS)
     finally:
         if writer is not None:
             writer.close()

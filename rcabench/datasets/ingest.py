@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from rcabench.core.errors import DataError
 from rcabench.datasets import handover, layout, span_links
 from rcabench.datasets.import_summary import Progress, SkipLog
 from rcabench.datasets.places import Places
-from rcabench.datasets.staged_rows import Codes, StagedRows, ordered, row_bytes
+from rcabench.datasets.staged_rows import Codes, StagedRows, ordered, row_bytes, stretch_counts
 from rcabench.datasets.table_file import write_table_file
 from rcabench.datasets.template_table import mine_templates, with_templates
 from rcabench.telemetry.base import COLUMNS
@@ -272,19 +273,22 @@ class RecordingWriter:
         table = staged.table
         codes = Codes.of(connection, staged)
         size = row_bytes(connection, staged)
-        pieces = ordered(connection, staged, codes, source=source, row_bytes=size)
+        counts = stretch_counts(connection, staged, source)
+        pieces = ordered(connection, staged, codes, source=source, counts=counts, row_bytes=size)
+        most = layout.MOST_METRICS if table == "metrics" else layout.MOST_ROWS
+        most = max(_FEWEST_ROW_GROUP_ROWS, min(most, _ROW_GROUP_BYTES // size))
         self.rows[table] = write_table_file(
             self._folder / f"{table}.parquet",
             self._reported(pieces, table, staged.count),
-            row_group_rows=max(_FEWEST_ROW_GROUP_ROWS, min(layout.ROW_GROUP_ROWS, _ROW_GROUP_BYTES // size)),
+            row_groups=layout.row_groups((count for _, count in counts), most),
             repeated=tuple(codes.types),
-            looked_up=looked_up,
+            looked_up=dict.fromkeys(looked_up, most),
         )
 
     def _write_plain(self, table: str, batches: Iterable[pa.RecordBatch]) -> None:
         pieces = (pa.Table.from_batches([batch]) for batch in batches)
         file = self._folder / f"{table}.parquet"
-        self.rows[table] = write_table_file(file, pieces, row_group_rows=layout.ROW_GROUP_ROWS)
+        self.rows[table] = write_table_file(file, pieces, row_groups=itertools.repeat(layout.MOST_METRICS))
 
     def _reported(self, pieces: Iterable[pa.Table], table: str, total: int) -> Iterator[pa.Table]:
         rows = 0

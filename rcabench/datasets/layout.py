@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import pyarrow as pa
 
 from rcabench.telemetry.base import COLUMNS
 
-ROW_GROUP_ROWS = 122_880
-"""64 to 128 thousand rows prune well (DESIGN, section 4); 60 of DuckDB's vectors of 2,048."""
+MOST_METRICS = 122_880
+"""Of metrics in a row group: 64 to 128 thousand prune well (DESIGN, section 4); 60 of DuckDB's vectors of 2,048."""
+
+MOST_ROWS = 30_720
+"""In a row group of any other table: a row is wider there, so that a reader holds less and skips more."""
 
 BUCKET_US = 300_000_000
 """Metrics are kept together by five minutes, then by service and metric: a question is about minutes and few series."""
@@ -65,6 +68,31 @@ _DUCKDB_TYPES: Mapping[str, str] = {
     "int32": "INTEGER",
     "map<string, string>": "MAP(VARCHAR, VARCHAR)",
 }
+
+
+def row_groups(stretches: Iterable[int], most: int) -> Iterator[int]:
+    """Return sizes of row groups that end where a stretch of time does, so that a question about it reads no other.
+
+    Args:
+        stretches: how many rows lie in each.
+        most: rows of a row group; a longer stretch is cut into parts of about the same size.
+
+    Example:
+        >>> list(row_groups([40, 50, 60, 210, 10], most=100))
+        [90, 60, 70, 70, 70, 10]
+    """
+    held = 0
+    for count in stretches:
+        if held and held + count > most:
+            yield held
+            held = 0
+        held += count
+        if held > most:
+            parts = -(-held // most)
+            yield from (held * (part + 1) // parts - held * part // parts for part in range(parts))
+            held = 0
+    if held:
+        yield held
 
 
 def duckdb_type(table: str, column: str) -> str:

@@ -19,6 +19,7 @@ _FIXED_BYTES = {"metrics": 60, "spans": 200, "logs": 160, "events": 200}
 _FEWEST_ROWS, _MOST_ROWS = 2_000, 2_000_000
 _MOST_REPEATED_VALUES = 65_536
 _MINUTE_US = 60_000_000
+_BATCH_ROWS = 122_880
 _LARGEST_KEY = 2**63
 
 
@@ -113,8 +114,21 @@ class Codes:
         return key, count
 
 
+def stretch_counts(connection: duckdb.DuckDBPyConnection, rows: StagedRows, source: str) -> list[tuple[int, int]]:
+    """Return how many rows lie in every stretch of time that the layout keeps together: (its number, rows)."""
+    return connection.execute(
+        f"SELECT epoch_us(time) // {_step(rows)} AS stretch, count(*) FROM {source} GROUP BY stretch ORDER BY stretch"
+    ).fetchall()
+
+
 def ordered(
-    connection: duckdb.DuckDBPyConnection, rows: StagedRows, codes: Codes, *, source: str, row_bytes: int
+    connection: duckdb.DuckDBPyConnection,
+    rows: StagedRows,
+    codes: Codes,
+    *,
+    source: str,
+    counts: Sequence[tuple[int, int]],
+    row_bytes: int,
 ) -> Iterator[pa.Table]:
     """Yield the table's rows in the order of the layout, a stretch of time after another.
 
@@ -125,13 +139,11 @@ def ordered(
         rows: which table.
         codes: of its repeated columns.
         source: SQL relation with the rows' columns, narrowed from `rows.relation`.
+        counts: of `stretch_counts`.
         row_bytes: mean size of a row.
     """
-    step = layout.BUCKET_US if rows.table == "metrics" else _MINUTE_US
+    step = _step(rows)
     most = max(_FEWEST_ROWS, min(_MOST_ROWS, PIECE_BYTES // row_bytes))
-    counts = connection.execute(
-        f"SELECT epoch_us(time) // {step} AS bucket, count(*) FROM {source} GROUP BY bucket ORDER BY bucket"
-    ).fetchall()
     given = [column for column in COLUMNS[rows.table] if column in rows.given or column == "template_id"]
     selected = ", ".join(f'{codes.value(column)} AS "{column}"' for column in given)
     for first, last in _stretches(counts, most):
@@ -140,7 +152,7 @@ def ordered(
             f"SELECT {selected} FROM {source} WHERE time >= make_timestamptz({start})"
             f" AND time < make_timestamptz({end}) ORDER BY {', '.join(_keys(rows, codes, first, last))}"
         )
-        for batch in connection.sql(query).to_arrow_reader(min(most, layout.ROW_GROUP_ROWS)):
+        for batch in connection.sql(query).to_arrow_reader(min(most, _BATCH_ROWS)):
             yield _completed(rows.table, pa.Table.from_batches([batch]))
 
 
@@ -151,6 +163,10 @@ def row_bytes(connection: duckdb.DuckDBPyConnection, rows: StagedRows) -> int:
         return size
     body = connection.execute(f"SELECT avg(strlen(body)) FROM {rows.relation}").fetchall()[0][0]
     return size + int(body or 0)
+
+
+def _step(rows: StagedRows) -> int:
+    return layout.BUCKET_US if rows.table == "metrics" else _MINUTE_US
 
 
 def _completed(table: str, rows: pa.Table) -> pa.Table:

@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from rcabench.core.question import MetricPoints, Question
+from rcabench.core.question import Question
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
-    import pyarrow as pa
 
 TIMES: frozenset[str] = frozenset({"time", "first", "last"})
 COUNTS: frozenset[str] = frozenset(
@@ -61,36 +60,8 @@ def answer_from(question: Question, arrays: Mapping[str, np.ndarray[Any, Any]]) 
     import pandas as pd
 
     columns = zip(question.columns, arrays.values(), strict=True)
-    return pd.DataFrame({column: _series(column, values) for column, values in columns})
-
-
-def points_from(question: MetricPoints, series: pa.Table) -> pd.DataFrame:
-    """Return the answer to `MetricPoints` from one row per series, which `sql.metrics.metric_points` selects.
-
-    Args:
-        question: the one asked.
-        series: names, `times` (lists of microseconds since 1970) and `samples` (lists of values), in order.
-    """
-    import numpy as np
-    import pandas as pd
-
-    times, samples = (series.column(name).combine_chunks() for name in ("times", "samples"))
-    of_series = np.repeat(np.arange(len(times)), np.diff(times.offsets.to_numpy()))
-    micros = times.flatten().to_numpy()
-    values = samples.flatten().to_numpy(zero_copy_only=False).astype("float64")
-    late = (np.diff(of_series) > 0) | (np.diff(micros) > 0)
-    if not late.all():
-        # A recording is in order of time already; other sources need not be.
-        sequence = np.lexsort((values, micros, of_series))
-        micros, values = micros[sequence], values[sequence]
-    columns: dict[str, pd.Series[Any]] = {
-        "time": pd.Series(micros.astype("datetime64[us]")).dt.tz_localize("UTC"),
-        "value": pd.Series(values),
-    }
-    for name in ("metric", "service", "pod", "host"):
-        names = series.column(name).to_numpy(zero_copy_only=False).astype(object)
-        columns[name] = pd.Series(names[of_series], dtype=object)
-    return pd.DataFrame({column: columns[column] for column in question.columns})
+    # Every array was made for this answer, so none needs to be copied.
+    return pd.DataFrame({column: _series(column, values) for column, values in columns}, copy=False)
 
 
 def _series(column: str, values: np.ndarray[Any, Any]) -> pd.Series[Any]:
@@ -103,7 +74,7 @@ def _series(column: str, values: np.ndarray[Any, Any]) -> pd.Series[Any]:
     if dtype == "object":
         data = data.astype(object)
         data[absent] = None
-        return pd.Series(data, dtype=object)
+        return pd.Series(data, dtype=object, copy=False)
     if dtype == "datetime64[us, UTC]":
         data = data.astype("datetime64[us]")
         data[absent] = np.datetime64("NaT")

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 import duckdb
 
-from rcabench.core.question import MetricPoints, Question, TraceSpans
+from rcabench.core.question import Question, TraceSpans
 from rcabench.core.time import TimeWindow, from_micros, intersections
-from rcabench.telemetry.answer import answer_from, empty_answer, points_from
+from rcabench.telemetry.answer import answer_from, empty_answer
 from rcabench.telemetry.base import COLUMNS
 from rcabench.telemetry.sql import Statement, statement_for, trace_bounds
 
@@ -98,10 +98,6 @@ class Engine:
                 return empty_answer(question)
             question = narrowed
         with self._connection.cursor() as cursor:
-            if isinstance(question, MetricPoints):
-                statement = statement_for(question)
-                found = cursor.sql(statement.text, params=dict(statement.parameters))
-                return points_from(question, found.to_arrow_table())
             # Only an ENUM column comes as a Categorical, and no table has one.
             arrays = cast("dict[str, np.ndarray[Any, Any]]", _run(cursor, statement_for(question)).fetchnumpy())
             return answer_from(question, arrays)

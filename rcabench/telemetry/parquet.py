@@ -1,4 +1,4 @@
-"""Telemetry in a recording's folder: DuckDB over Parquet files that stay open."""
+"""Telemetry in a recording's folder: DuckDB over Parquet files that stay open, and a short way to metrics."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import duckdb
+import pyarrow as pa
 
 from rcabench.core.errors import DataError
-from rcabench.core.question import Question
+from rcabench.core.question import MetricPoints, Question
 from rcabench.telemetry.base import COLUMNS
 from rcabench.telemetry.engine import DUCKDB_TYPES, Engine
+from rcabench.telemetry.metric_file import MetricFile
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +28,8 @@ _REMEDY = "import the dataset again"
 class ParquetTelemetry:
     """Answers from the Parquet files of one recording (`metrics.parquet`, `spans.parquet`, ...).
 
-    Nothing is opened before the first question; files and their footers then stay open until
+    DuckDB answers all but `MetricPoints`, which `MetricFile` reads: that is the question asked most, and
+    the largest answer. Nothing is opened before the first question; files and their footers then stay open until
     `close`. A file that is absent is a modality without rows. May be asked from several threads.
 
     Attributes:
@@ -49,6 +52,7 @@ class ParquetTelemetry:
     memory_limit: str = "512MB"
     _lock: threading.Lock = field(init=False, repr=False, compare=False, default_factory=threading.Lock)
     _opened: list[Engine] = field(init=False, repr=False, compare=False, default_factory=list)
+    _metrics: list[MetricFile] = field(init=False, repr=False, compare=False, default_factory=list)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "folder", Path(self.folder))
@@ -62,8 +66,10 @@ class ParquetTelemetry:
         """
         engine = self._engine()
         try:
+            if isinstance(question, MetricPoints) and self._metrics:
+                return self._metrics[0].ask(question)
             return engine.ask(question)
-        except (duckdb.Error, ValueError) as error:
+        except (duckdb.Error, pa.ArrowException, OSError, ValueError) as error:
             raise self._blamed(error) from error
 
     def close(self) -> None:
@@ -71,6 +77,8 @@ class ParquetTelemetry:
         with self._lock:
             while self._opened:
                 self._opened.pop().close()
+            while self._metrics:
+                self._metrics.pop().close()
 
     def __enter__(self) -> Self:
         return self
@@ -84,6 +92,8 @@ class ParquetTelemetry:
         with self._lock:
             if not self._opened:
                 self._opened.append(self._open())
+                metrics = self.folder / "metrics.parquet"
+                self._metrics.extend([MetricFile(metrics)] if metrics.is_file() else [])
             return self._opened[0]
 
     def _open(self) -> Engine:

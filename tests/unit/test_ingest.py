@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rcabench.core.errors import DataError
+from rcabench.core.time import to_micros
 from rcabench.datasets import layout, staged_rows
 from rcabench.datasets.writer import DatasetWriter, ImportSummary, RecordingWriter
 from rcabench.telemetry.base import COLUMNS
@@ -151,22 +152,57 @@ def test_spans_and_logs_are_sorted_by_time(tmp_path: Path, name: str) -> None:
     assert len(times) == 200
 
 
-def test_row_groups_are_of_the_size_that_prunes_well(tmp_path: Path) -> None:
+def test_row_groups_of_metrics_end_where_five_minutes_do(tmp_path: Path) -> None:
     def fill(recording: RecordingWriter) -> None:
         recording.add_sql(
             "metrics",
-            "SELECT make_timestamptz(1767225600000000 + (i % 86400) * 1000000) AS time, 'm' || i % 20 AS metric,"
-            " i::DOUBLE AS value, 's' || i % 30 AS service FROM range(300000) AS t(i)",
+            "SELECT make_timestamptz(1767225600000000 + (i % 4800) * 1000000) AS time, 'm' || i % 20 AS metric,"
+            " i::DOUBLE AS value, 's' || i % 30 AS service FROM range(650000) AS t(i)",
         )
 
     done = Imported(tmp_path, fill)
     metadata = pq.read_metadata(done.folder / "metrics.parquet")
+    groups = [metadata.row_group(n) for n in range(metadata.num_row_groups)]
+    sizes = [group.num_rows for group in groups]
+
+    assert sum(sizes) == 650_000
+    assert all(64_000 <= size <= layout.MOST_METRICS <= 131_072 for size in sizes[:-1])
+    bounds = [group.column(0).statistics for group in groups]
+    stretches = [{to_micros(moment) // layout.BUCKET_US for moment in (bound.min, bound.max)} for bound in bounds]
+    assert all(max(before) < min(after) for before, after in itertools.pairwise(stretches))
+
+
+def test_five_minutes_of_more_metrics_than_a_row_group_takes_are_cut_evenly(tmp_path: Path) -> None:
+    def fill(recording: RecordingWriter) -> None:
+        recording.add_sql(
+            "metrics",
+            "SELECT make_timestamptz(1767225600000000 + i * 1000) AS time, 'm' || i % 20 AS metric, i::DOUBLE AS value"
+            " FROM range(300001) AS t(i)",
+        )
+
+    done = Imported(tmp_path, fill)
+    metadata = pq.read_metadata(done.folder / "metrics.parquet")
+
+    assert [metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)] == [100_000, 100_000, 100_000, 1]
+
+
+@pytest.mark.parametrize("most", [1, 7, 100])
+def test_row_groups_hold_every_row_once_and_no_more_than_the_most(most: int) -> None:
+    stretches = [3, 1, 0, 250, 99, 100, 101, 5]
+    sizes = list(layout.row_groups(stretches, most))
+
+    assert sum(sizes) == sum(stretches)
+    assert all(0 < size <= most for size in sizes)
+
+
+def test_row_groups_of_spans_are_smaller(tmp_path: Path) -> None:
+    rows = [span(f"{n // 4:032x}", f"{n:016x}", seconds=n % 3600) for n in range(40_000)]
+    done = Imported(tmp_path, filled("spans", pa.Table.from_pylist(rows)))
+    metadata = pq.read_metadata(done.folder / "spans.parquet")
     sizes = [metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)]
 
-    assert sizes[:-1] == [layout.ROW_GROUP_ROWS] * (len(sizes) - 1)
-    assert 64_000 <= layout.ROW_GROUP_ROWS <= 131_072
-    bounds = [metadata.row_group(n).column(0).statistics for n in range(len(sizes))]
-    assert all(before.max <= after.max and before.min < after.min for before, after in itertools.pairwise(bounds))
+    assert sum(sizes) == 40_000
+    assert layout.MOST_ROWS / 2 < sizes[0] <= layout.MOST_ROWS
 
 
 def test_files_carry_no_arrow_schema_and_no_word_of_their_maker(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ _WRITERS: Mapping[type[q.Question], Callable[[Any], Statement]] = MappingProxyTy
 
 
 def statement_for(question: q.Question) -> Statement:
-    """Return the statement whose result is the answer, columns in order; of `MetricPoints` one row per series.
+    """Return the statement whose result is the answer, columns in order.
 
     Raises:
         QuestionError: it is none of `QUESTIONS`, or a number in it makes no sense.

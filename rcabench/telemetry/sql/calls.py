@@ -60,15 +60,16 @@ def call_changes(question: CallChanges) -> Statement:
     return p.statement(f"""
         WITH asked AS MATERIALIZED (
             SELECT {parent}, trace_id, span_id, parent_span_id,
-                {sides.windows} AS in_windows, {sides.baseline} AS in_baseline
+                {sides.windows} AS in_windows, {sides.baseline} AS in_baseline, row_number() OVER () AS number
             FROM spans WHERE {sides.either}
-        ), branches AS (
-            SELECT DISTINCT parent.service, parent.pod, parent.operation, parent.trace_id, parent.span_id,
-                child.service AS child_service, child.operation AS child_operation,
-                parent.in_windows, parent.in_baseline
+        ), distinct_branches AS (
+            SELECT DISTINCT parent.number, child.service AS child_service, child.operation AS child_operation
             FROM asked AS child JOIN asked AS parent
                 ON parent.trace_id = child.trace_id AND parent.span_id = child.parent_span_id
             WHERE child.span_id <> parent.span_id AND {kept}
+        ), branches AS (
+            SELECT {parent}, child_service, child_operation, in_windows, in_baseline
+            FROM distinct_branches JOIN asked USING (number)
         ), taken AS (SELECT {branch}, {counted} FROM branches GROUP BY {branch}),
         total AS (SELECT {parent}, {totals} FROM asked GROUP BY {parent})
         SELECT {chosen}, count, parents, baseline_count, baseline_parents

@@ -23,11 +23,7 @@ _DISTRIBUTION = {
 
 
 def metric_points(question: MetricPoints) -> Statement:
-    """Write `MetricPoints` with one row per series: its names, and the list of its times and values.
-
-    So the names of a series are compared and carried once, not once per sample; `answer.points_from`
-    unfolds the rows.
-    """
+    """Write `MetricPoints`; samples of a series at the same instant by value."""
     p = Parameters()
     condition = all_of(
         p.within(question.windows),
@@ -36,10 +32,9 @@ def metric_points(question: MetricPoints) -> Statement:
         p.one_of("pod", question.pods),
         p.one_of("host", question.hosts),
     )
-    series = ", ".join(_SERIES)
     return p.statement(f"""
-        SELECT {series}, list(epoch_us(time)) AS times, list(value) AS samples
-        FROM metrics WHERE {condition} GROUP BY {series} {order(_SERIES)}""")
+        SELECT {", ".join(question.columns)} FROM metrics WHERE {condition}
+        {order((*_SERIES, "time", "value"))}""")
 
 
 def metric_changes(question: MetricChanges) -> Statement:

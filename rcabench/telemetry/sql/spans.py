@@ -49,27 +49,27 @@ def operation_changes(question: OperationChanges) -> Statement:
     return p.statement(f"""
         WITH asked AS MATERIALIZED (
             SELECT {keys}, trace_id, span_id, parent_span_id, epoch_us(time) AS start_us, duration_us, status,
-                {sides.windows} AS in_windows, {sides.baseline} AS in_baseline
+                {sides.windows} AS in_windows, {sides.baseline} AS in_baseline, row_number() OVER () AS number
             FROM spans WHERE {sides.either}
         ), children AS (
-            SELECT parent.trace_id, parent.span_id, {remote("parent", "child")} AS is_remote,
+            SELECT parent.number, {remote("parent", "child")} AS is_remote,
                 greatest(child.start_us, parent.start_us) AS start_us,
                 least(child.start_us + child.duration_us, parent.start_us + parent.duration_us) AS end_us
             FROM asked AS child JOIN asked AS parent
                 ON parent.trace_id = child.trace_id AND parent.span_id = child.parent_span_id
             WHERE child.span_id <> parent.span_id
         ), fresh AS (
-            SELECT trace_id, span_id, is_remote, greatest(0, end_us - greatest(start_us, coalesce(
-                max(end_us) OVER (PARTITION BY trace_id, span_id ORDER BY start_us, end_us
+            SELECT number, is_remote, greatest(0, end_us - greatest(start_us, coalesce(
+                max(end_us) OVER (PARTITION BY number ORDER BY start_us, end_us
                     ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), start_us))) AS fresh_us
             FROM children
         ), families AS (
-            SELECT trace_id, span_id, sum(fresh_us)::BIGINT AS covered_us, bool_or(is_remote) AS is_remote
-            FROM fresh GROUP BY ALL
+            SELECT number, sum(fresh_us)::BIGINT AS covered_us, bool_or(is_remote) AS is_remote
+            FROM fresh GROUP BY number
         ), measured AS (
-            SELECT asked.*, CASE WHEN coalesce(is_remote, FALSE) THEN NULL
+            SELECT {keys}, duration_us, status, in_windows, in_baseline, CASE WHEN coalesce(is_remote, FALSE) THEN NULL
                 ELSE duration_us - coalesce(covered_us, 0) END AS self_us
-            FROM asked LEFT JOIN families USING (trace_id, span_id) WHERE {kept}
+            FROM asked LEFT JOIN families USING (number) WHERE {kept}
         ), summed AS (
             SELECT {keys}, {both_sides(_FIGURES)} FROM measured GROUP BY {keys}
         ), named AS (
