@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,8 @@ from rcabench.datasets.lock import acquired
 
 _PREFIX = "rcabench-stage-"
 _LOCK = "lock"
+_ABANDONED_SECONDS = 3_600
+"""Age from which an unlocked stage belongs to nobody; one that is being made is locked within an instant."""
 
 
 class Stage:
@@ -78,7 +81,7 @@ class Stage:
         """Remove everything that was staged."""
         with self._guard:
             for root, held in self._roots.values():
-                shutil.rmtree(root, ignore_errors=True)
+                _remove(root)
                 if held is not None:
                     held.close()
             self._roots.clear()
@@ -101,16 +104,37 @@ def staged(dataset: Dataset, case: Case) -> Iterator[Path]:
 
 
 def remove_leftovers(parent: Path) -> None:
-    """Remove stages below `parent` that belong to this user and that no living process holds."""
-    for folder in sorted(parent.glob(f"{_PREFIX}*")):
+    """Remove stages below `parent` that belong to this user and that no living process holds.
+
+    A kill while a stage is made, or at the end of its removal, leaves one that nobody ever locks again: it goes
+    when it is old and holds nothing but recordings.
+    """
+    for folder in sorted((*parent.glob(f"{_PREFIX}*"), *parent.glob(f".{_PREFIX}*"))):
         try:
-            ours = not folder.is_symlink() and folder.stat().st_uid == _user()
-            held = acquired(folder / _LOCK, wait=False) if ours and (folder / _LOCK).is_file() else None
+            if folder.is_symlink() or not folder.is_dir() or folder.stat().st_uid != _user():
+                continue
+            if folder.name.startswith(".") or not (folder / _LOCK).is_file():
+                if _abandoned(folder):
+                    _remove(folder)
+                continue
+            held = acquired(folder / _LOCK, wait=False)
         except OSError:
             continue  # gone, or not for us to look into
         if held is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove(folder)
             held.close()
+
+
+def _abandoned(folder: Path) -> bool:
+    known = all(inside.is_dir() or inside.suffix == ".parquet" or inside.name == _LOCK for inside in folder.rglob("*"))
+    return known and time.time() - folder.stat().st_mtime > _ABANDONED_SECONDS
+
+
+def _remove(root: Path) -> None:
+    # The lock goes last, so that a kill on the way leaves what the next stage knows for a leftover.
+    for recording in sorted(root.glob("r*")):
+        shutil.rmtree(recording, ignore_errors=True)
+    shutil.rmtree(root, ignore_errors=True)
 
 
 def _locked_folder(parent: Path) -> tuple[Path, IO[bytes] | None]:

@@ -145,6 +145,44 @@ def test_what_a_killed_run_left_is_removed_by_the_next_and_what_a_living_one_nee
             assert not root.exists()
 
 
+@pytest.mark.parametrize(
+    "file",
+    ["rcabench-stage-abc/r0/metrics.parquet", ".rcabench-stage-abc/lock"],
+    ids=["half removed", "about to be locked"],
+)
+def test_a_stage_that_nobody_will_lock_is_removed_once_it_is_old(tmp_path: Path, file: str) -> None:
+    left, stage = tmp_path / file, tmp_path / file.partition("/")[0]
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"")
+    remove_leftovers(tmp_path)
+    assert left.is_file()
+
+    _make_old(stage)
+    remove_leftovers(tmp_path)
+    assert not stage.exists()
+
+
+def test_the_lock_is_the_last_to_go(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import shutil
+
+    steps: list[tuple[str, bool]] = []
+    remove = shutil.rmtree
+    with Stage(parent=tmp_path) as stage:
+        root = stage.folder(dataset, dataset.cases[0]).parent
+
+        def watched(path: Path, *, ignore_errors: bool) -> None:
+            steps.append((path.name, (root / "lock").is_file()))
+            remove(path, ignore_errors=ignore_errors)
+
+        monkeypatch.setattr(shutil, "rmtree", watched)
+    assert steps == [("r0", True), (root.name, True)]
+    assert not root.exists()
+
+
+def _make_old(folder: Path) -> None:
+    os.utime(folder, (0, 0))
+
+
 def test_folders_that_only_look_like_a_stage_are_left_alone(tmp_path: Path) -> None:
     foreign = tmp_path / "rcabench-stage-of-someone"
     foreign.mkdir()
@@ -153,6 +191,8 @@ def test_folders_that_only_look_like_a_stage_are_left_alone(tmp_path: Path) -> N
     elsewhere.mkdir()
     (elsewhere / "lock").write_text("")
     (tmp_path / "rcabench-stage-link").symlink_to(elsewhere)
+    (tmp_path / "rcabench-stage-file").write_text("a file")
+    _make_old(foreign)
 
     remove_leftovers(tmp_path)
 
