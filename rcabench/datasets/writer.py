@@ -6,12 +6,11 @@ import hashlib
 import json
 import re
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import duckdb
 
@@ -24,6 +23,7 @@ from rcabench.core.truth import Truth
 from rcabench.datasets.folder import INCIDENTS, MANIFEST, RECORDINGS, TRUTH
 from rcabench.datasets.import_summary import ImportSummary, Progress, Skip, SkipLog, silent
 from rcabench.datasets.ingest import RecordingWriter
+from rcabench.datasets.partial import REPLACED, begun
 
 __all__ = ["DatasetWriter", "ImportSummary", "Progress", "RecordingWriter", "Skip"]
 
@@ -49,14 +49,15 @@ class DatasetWriter:
     """
 
     def __init__(
-        self, *, folder: Path, partial: Path, name: str, card: str, importer: Mapping[str, Any],
-        skips: SkipLog, progress: Progress,
+        self, *, folder: Path, partial: Path, held: IO[bytes] | None, name: str, card: str,
+        importer: Mapping[str, Any], skips: SkipLog, progress: Progress,
     ) -> None:  # fmt: skip
         self.name = name
         self._card, self._importer = card, importer
         self._target, self._partial = folder, partial
         self._built, self._work = partial / "dataset", partial / "work"
         self._skips, self._progress = skips, progress
+        self._held = held
         self._finished = False
         self._recordings: dict[str, RecordingWriter] = {}
         self._cases: list[tuple[Incident, Truth, str]] = []
@@ -100,9 +101,9 @@ class DatasetWriter:
             if not (folder / MANIFEST).is_file():
                 raise DataError(folder, "is no dataset, so it is not overwritten", remedy="choose another folder")
         folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.partial-", dir=folder.parent))
+        partial, held = begun(folder)
         return cls(
-            folder=folder, partial=partial, name=name, card=card, importer=dict(importer),
+            folder=folder, partial=partial, held=held, name=name, card=card, importer=dict(importer),
             skips=SkipLog(source=source), progress=progress or silent,
         )  # fmt: skip
 
@@ -179,6 +180,8 @@ class DatasetWriter:
         """Discard whatever was not finished."""
         self._connection.close()
         shutil.rmtree(self._partial, ignore_errors=True)
+        if self._held is not None:
+            self._held.close()
 
     def _write_cases(self) -> None:
         incidents, truths, equal = {}, {}, dict[str, int]()
@@ -214,7 +217,7 @@ class DatasetWriter:
         (self._built / MANIFEST).write_text(text, encoding="utf-8")
 
     def _publish(self) -> None:
-        replaced = self._partial / "replaced"
+        replaced = self._partial / REPLACED
         if self._target.exists():
             self._target.rename(replaced)
         try:

@@ -249,3 +249,36 @@ def test_an_incident_that_gives_the_onset_away_is_refused(tmp_path: Path) -> Non
     writer = DatasetWriter.create(tmp_path / "shop", name="s", card="s", importer={})
     with writer, pytest.raises(DataError, match="gives the onset away"):
         writer.case(incident=incident(hints=Hints(onset=START)), truth=GUILTY, recording="r")
+
+
+def test_the_next_import_removes_what_a_killed_one_left_and_nothing_else(tmp_path: Path) -> None:
+    script = (
+        "import os, signal, sys; from pathlib import Path; from rcabench.datasets.writer import DatasetWriter\n"
+        "DatasetWriter.create(Path(sys.argv[1]), name='x', card='x', importer={})\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    killed = subprocess.run([sys.executable, "-c", script, str(tmp_path / "shop")], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    (leftover,) = tmp_path.iterdir()
+    kept = tmp_path / ".shop.partial-of-somebody"
+    kept.mkdir()
+    with DatasetWriter.create(tmp_path / "shop", name="shop", card="shop", importer={}) as alive:
+        write(tmp_path / "shop")
+
+        assert not leftover.exists()
+        assert kept.is_dir()
+        assert alive._partial.is_dir()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [kept.name, "shop"]
+
+
+def test_a_leftover_that_holds_the_only_copy_of_an_overwritten_dataset_stays(tmp_path: Path) -> None:
+    write(tmp_path / "shop")
+    leftover = tmp_path / ".shop.partial-0"
+    leftover.mkdir()
+    (leftover / "lock").touch()
+    (tmp_path / "shop").rename(leftover / "replaced")
+    write(tmp_path / "shop")
+    assert (leftover / "replaced" / "dataset.yaml").is_file()
+
+    write(tmp_path / "shop", overwrite=True)
+    assert not leftover.exists()
