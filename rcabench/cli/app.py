@@ -149,18 +149,26 @@ def report(
 
 
 @app.command()
-def compare(first: Side, second: Side) -> None:
+def compare(
+    first: Side,
+    second: Side,
+    metric: Annotated[
+        list[str] | None, typer.Option("--metric", "-m", help="Name of a score to test; default: the headline ones.")
+    ] = None,
+) -> None:
     """Compare two runs, or two diagnosers, case by case.
 
-    Only incidents that both answered under the same conditions count.
+    Only incidents that both answered under the same conditions count. The p values are corrected for the number of
+    scores, so the fewer are tested, the easier a difference is shown; choose before you look.
 
     \b
     rcabench compare runs/monday runs/tuesday
     rcabench compare runs/tt::statistical runs/tt::baro
+    rcabench compare runs/tt::statistical runs/tt::baro --metric service.AC@1
     """
     from rcabench.cli.reports import show_comparison
 
-    show_comparison(first, second)
+    show_comparison(first, second, metric or ())
 
 
 @app.command()

@@ -31,13 +31,15 @@ def show_report(runs: Sequence[Path], reporter: str, out: Path | None) -> None:
     typer.echo(shown_path(files[0]))
 
 
-def show_comparison(first: str, second: str) -> None:
-    """Print the paired comparison of two runs, or of two diagnosers in them."""
-    from rcabench.reporting.comparison import compare, split_side
+def show_comparison(first: str, second: str, metrics: Sequence[str] = ()) -> None:
+    """Print the paired comparison of two runs, or of two diagnosers in them; without metrics on the headline ones."""
+    from rcabench.reporting.comparison import COMPARED, compare, split_side
 
     (folder_a, diagnoser_a), (folder_b, diagnoser_b) = split_side(first), split_side(second)
     record_a, record_b = scored(Path(folder_a)), scored(Path(folder_b))
-    found = compare(record_a, record_b, diagnoser_a=diagnoser_a, diagnoser_b=diagnoser_b)
+    found = compare(
+        record_a, record_b, diagnoser_a=diagnoser_a, diagnoser_b=diagnoser_b, metrics=tuple(metrics) or COMPARED
+    )
     typer.echo(found.text().rstrip("\n"))
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rcabench.core.errors import RcabenchError
 from rcabench.core.run import DatasetStamp, RunRecord, ScoredDiagnosis
+from rcabench.core.verdict import Candidate, Verdict
 from rcabench.plugins import did_you_mean
-from rcabench.reporting.metric import in_order, is_share, lower_is_better
+from rcabench.reporting.metric import in_order, is_graded, is_share, lower_is_better
 from rcabench.reporting.statistics import Estimate, holm, mcnemar, paired_difference, sign_flip
 from rcabench.reporting.summary import case_values, run_name
 
@@ -23,6 +24,16 @@ COMPARED: tuple[str, ...] = (
 )
 """Few on purpose: every further score makes a difference harder to show after Holm's correction."""
 LEVEL_OF_SIGNIFICANCE = 0.05
+
+_ANSWERS: Mapping[str, tuple[str, Callable[[Verdict], bool]]] = {
+    "service": ("names no service", lambda verdict: _says(verdict, lambda candidate: candidate.service)),
+    "host": ("names no host", lambda verdict: _says(verdict, lambda candidate: candidate.host)),
+    "pod": ("names no pod", lambda verdict: _says(verdict, lambda candidate: candidate.pod)),
+    "fault": ("names no fault type", lambda verdict: _says(verdict, lambda candidate: candidate.fault_type)),
+    "onset": ("gives no onset", lambda verdict: _says(verdict, lambda candidate: candidate.onset)),
+    "chain": ("gives no call chain", lambda verdict: verdict.call_chain is not None),
+}
+"""First part of a score's name -> what it means not to answer at all, and whether a verdict does answer."""
 
 
 class Incomparable(RcabenchError):
@@ -51,8 +62,8 @@ class Paired:
         n: common cases; `of_a` and `of_b` say how many each side has a value for.
         mean_a, mean_b: over the common cases.
         a_higher, b_higher: discordant cases: where one side's value is higher.
-        difference: mean of a - b with its interval.
-        test: `McNemar, exact` where every case is right or wrong, else `sign flips`.
+        difference: mean of a - b with its interval; the interval is of this row alone, corrected for nothing.
+        test: `McNemar, exact` where the score says right or wrong of every case, else `sign flips`.
         p: two-sided, of no difference.
         p_holm: corrected for all rows of the comparison.
     """
@@ -104,8 +115,7 @@ class Comparison:
             if head not in lines:
                 lines += ["", head] if lines else [head]
             lines.append(f"  {row.metric}: {_figures(row)}: {row.sentence()}")
-        corrected = f"p corrected by Holm for {len(self.rows)} comparisons; a difference counts as shown below .05."
-        return "\n".join([*lines, "", corrected, *self.notes]) + "\n"
+        return "\n".join([*lines, "", *_closing(self.rows), *self.notes]) + "\n"
 
 
 def compare(
@@ -120,15 +130,21 @@ def compare(
 
     Without labels, each diagnoser of `a` meets the one of the same label in `b`, or the only one meets the only one.
 
+    Args:
+        a, b: runs that were scored alike; the same one twice to compare two of its diagnosers.
+        diagnoser_a, diagnoser_b: labels.
+        metrics: names of the scores to test. The fewer, the easier a difference is shown after Holm's correction.
+
     Raises:
         Incomparable: nothing is alike in both: other data, another onset setting, other scorers,
-            no such diagnoser, or no common case; says which.
+            no such diagnoser or score, or no common case; says which.
     """
     pairs = _sides(a, b, diagnoser_a, diagnoser_b)
     if a.scorers != b.scorers:
         raise Incomparable(
             f"{run_name(a)} and {run_name(b)} are scored by different scorers or options; run `rcabench score` on both"
         )
+    _refuse_unknown(metrics, a, b)
     conditions, refused = _common_conditions(a, b)
     rows: list[Paired] = []
     notes: list[str] = []
@@ -139,8 +155,9 @@ def compare(
             notes += said
     if not rows:
         raise Incomparable("\n".join([f"nothing to compare between {run_name(a)} and {run_name(b)}", *refused, *notes]))
-    absent = set(metrics) - {row.metric for row in rows} - set(COMPARED)
-    notes += [f"not compared: no common case has {metric!r} on both sides" for metric in in_order(absent)]
+    absent = set(metrics) - {row.metric for row in rows}
+    if tuple(metrics) != COMPARED:
+        notes += [f"not compared: no common case has {metric!r} on both sides" for metric in in_order(absent)]
     return Comparison(rows=_corrected(rows), notes=(*refused, *notes))
 
 
@@ -153,6 +170,13 @@ def split_side(text: str) -> tuple[str, str | None]:
     """
     run, separator, label = text.partition("::")
     return run, label if separator and label else None
+
+
+def _refuse_unknown(metrics: Sequence[str], a: RunRecord, b: RunRecord) -> None:
+    known = {score.name for record in (a, b) for result in record.results for score in result.scores}
+    unknown = [] if tuple(metrics) == COMPARED else [metric for metric in metrics if metric not in known]
+    if unknown:
+        raise Incomparable(f"no score is called {unknown[0]!r}{did_you_mean(unknown[0], known)}")
 
 
 def _sides(a: RunRecord, b: RunRecord, label_a: str | None, label_b: str | None) -> list[tuple[Side, Side]]:
@@ -223,7 +247,22 @@ def _pair_up(a: Side, b: Side, stamp: DatasetStamp, metrics: Sequence[str]) -> t
     for metric in in_order(set(metrics) & set(values_a) & set(values_b)):
         row = _paired(a, b, stamp, metric, values_a[metric], values_b[metric])
         rows += [row] if row is not None else []
+    for side, results in ((a, results_a), (b, results_b)):
+        notes += [f"{stamp.name}: {side} {silence} in any case" for silence in _silences(rows, results)]
     return rows, notes
+
+
+def _silences(rows: Sequence[Paired], results: Sequence[ScoredDiagnosis]) -> list[str]:
+    """Return what a side that does blame somebody never says, of all that it is compared on."""
+    verdicts = [result.diagnosis.verdict for result in results]
+    blaming = [verdict for verdict in verdicts if verdict is not None and verdict.candidates]
+    aspects = dict.fromkeys(row.metric.partition(".")[0] for row in rows)
+    asked = [_ANSWERS[aspect] for aspect in aspects if aspect in _ANSWERS]
+    return [silence for silence, answers in asked if blaming and not any(map(answers, blaming))]
+
+
+def _says(verdict: Verdict, what: Callable[[Candidate], object]) -> bool:
+    return any(what(candidate) for candidate in verdict.candidates)
 
 
 def _results(side: Side, stamp: DatasetStamp) -> tuple[ScoredDiagnosis, ...]:
@@ -245,7 +284,7 @@ def _paired(
     share = is_share(metric)
     a_higher = sum(x > y for x, y in zip(one, other, strict=True))
     b_higher = sum(x < y for x, y in zip(one, other, strict=True))
-    binary = share and {*one, *other} <= {0.0, 1.0}
+    binary = share and not is_graded(metric) and {*one, *other} <= {0.0, 1.0}
     p = mcnemar(a_higher, b_higher) if binary else sign_flip([x - y for x, y in zip(one, other, strict=True)])
     return Paired(
         dataset=stamp.name,
@@ -272,15 +311,26 @@ def _corrected(rows: Sequence[Paired]) -> tuple[Paired, ...]:
     return tuple(replace(row, p_holm=adjusted[str(i)]) for i, row in enumerate(rows))
 
 
+def _closing(rows: Sequence[Paired]) -> tuple[str, ...]:
+    """Return what a reader has to know to read the figures."""
+    number = f"{len(rows)} comparison{'s' * (len(rows) != 1)}"
+    return (
+        f"p corrected by Holm for {number}; a difference counts as shown below .05.",
+        "Each [low, high] is the 95 % interval of one score alone. It is not corrected, so it can exclude 0 where no "
+        "difference is shown: the sentence at the end of a line is the finding.",
+    )
+
+
 def _figures(row: Paired) -> str:
     counted = f"n={row.n}" if row.n == row.of_a == row.of_b else f"n={row.n} common (A {row.of_a}, B {row.of_b})"
     difference = row.difference
     interval = ""
     if difference.low is not None and difference.high is not None:
-        interval = f" [{difference.low:+.3f}, {difference.high:+.3f}]"
+        interval = f" [{difference.low:+.3f}, {difference.high:+.3f}] uncorrected"
     return (
         f"A {row.mean_a:.3f}, B {row.mean_b:.3f}, {counted}; A higher on {row.a_higher}, B higher on {row.b_higher}; "
-        f"A - B {row.mean_a - row.mean_b:+.3f}{interval}; p = {_p(row.p)} ({row.test}), {_p(row.p_holm)} corrected"
+        f"A - B {row.mean_a - row.mean_b:+.3f}{interval}; "
+        f"p = {_p(row.p)} uncorrected ({row.test}), {_p(row.p_holm)} corrected"
     )
 
 

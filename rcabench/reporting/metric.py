@@ -8,6 +8,9 @@ _QUANTITIES = ("chain.hops", "onset.abs_error_s")
 _CONDITIONAL = (*_QUANTITIES, "fault.AC@1|service")
 _LOWER_IS_BETTER = (*_QUANTITIES, "healthy.false_alarm", "faulty.abstained")
 
+_GRADED = ("chain.edge_precision", "chain.edge_recall", "chain.edge_f1", "chain.lcs")
+_GRADED_AT_A_LEVEL = ("Avg@5", "MRR")
+
 _LEVELS = ("service", "host", "pod")
 _RANKED = ("AC@1", "AC@3", "AC@5", "Avg@5", "MRR")
 
@@ -34,6 +37,11 @@ ORDER: tuple[str, ...] = (
 def is_share(name: str) -> bool:
     """Return whether a score lives in [0, 1]; unknown scores are taken to, until a value lies outside."""
     return name not in _QUANTITIES
+
+
+def is_graded(name: str) -> bool:
+    """Return whether a share has steps between wrong and right, even where no value of a run lies there."""
+    return name in _GRADED or name.partition(".")[2] in _GRADED_AT_A_LEVEL
 
 
 def is_conditional(name: str) -> bool:

@@ -278,6 +278,11 @@ def test_two_diagnosers_are_compared_case_by_case(rcabench: Invoke, run_folder: 
     output = rcabench("compare", f"{run_folder}::loudest", f"{run_folder}::random").stdout
     assert "A = floors::loudest, B = floors::random" in output
     assert "service.AC@1" in output
+    chosen = ("--metric", "service.MRR", "--metric", "service.AC@3")
+    few = rcabench("compare", f"{run_folder}::loudest", f"{run_folder}::random", *chosen).stdout
+    assert "service.MRR" in few
+    assert "service.AC@1" not in few
+    assert "p corrected by Holm for 2 comparisons" in few
 
 
 def test_plugins_are_listed_with_their_options(rcabench: Invoke) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from rcabench.core.run import RunRecord
+from rcabench.core.verdict import Candidate, Verdict
 from rcabench.reporting.comparison import Incomparable, Paired, compare, split_side
 from rcabench.testing.runs import small_run
 
@@ -159,9 +160,56 @@ def test_a_run_is_not_compared_with_itself(labels: dict[str, str]) -> None:
 
 
 def test_a_score_that_was_asked_for_and_is_not_there_is_noted() -> None:
-    found = compare(_run("11"), _run("10", folder="runs/second"), metrics=[AC, "service.AC@7"])
+    def scored(mrr: float | None) -> RunRecord:
+        return small_run({"team": {"a": {AC: 1.0, "service.MRR": mrr}}}, folder=f"runs/{mrr}")
 
-    assert found.notes == ("not compared: no common case has 'service.AC@7' on both sides",)
+    found = compare(scored(1.0), scored(None), metrics=[AC, "service.MRR"])
+
+    assert found.notes == ("not compared: no common case has 'service.MRR' on both sides",)
+
+
+def test_a_score_that_neither_side_knows_is_refused_with_a_guess() -> None:
+    with pytest.raises(Incomparable, match=r"no score is called 'service.AC@7'; did you mean 'service.AC@1'"):
+        compare(_run("11"), _run("10", folder="runs/second"), metrics=[AC, "service.AC@7"])
+
+
+def test_only_the_chosen_scores_are_tested_and_corrected_for() -> None:
+    a = small_run({"team": {str(i): {AC: 1.0, "host.AC@1": 1.0} for i in range(6)}})
+    b = small_run({"team": {str(i): {AC: 0.0, "host.AC@1": 1.0} for i in range(6)}}, folder="runs/second")
+
+    found = compare(a, b, metrics=[AC])
+
+    assert [(row.metric, row.p, row.p_holm) for row in found.rows] == [(AC, 0.03125, 0.03125)]
+    assert "first::team is better than second::team" in found.text()
+
+
+def test_a_graded_score_is_tested_as_one_even_where_all_its_values_are_0_or_1() -> None:
+    a = small_run({"team": {str(i): {"chain.edge_f1": 1.0, "chain.exact": 1.0} for i in range(4)}})
+    b = small_run({"team": {str(i): {"chain.edge_f1": 0.0, "chain.exact": 0.0} for i in range(4)}}, folder="runs/b")
+
+    rows = compare(a, b, metrics=["chain.exact", "chain.edge_f1"]).rows
+
+    assert [(row.metric, row.test) for row in rows] == [
+        ("chain.exact", "McNemar, exact"),
+        ("chain.edge_f1", "sign flips"),
+    ]
+    assert rows[0].p == rows[1].p == 0.125
+
+
+def test_a_side_that_blames_and_never_names_a_level_is_pointed_out() -> None:
+    def blaming(candidate: Candidate, label: str) -> RunRecord:
+        record = small_run({label: {"a": {AC: 1.0, "host.AC@1": 0.0}, "b": {AC: 1.0, "host.AC@1": 0.0}}})
+        verdict = Verdict(candidates=(candidate,))
+        first, *others = record.results
+        return replace(
+            record,
+            folder=f"runs/{label}",
+            results=(replace(first, diagnosis=replace(first.diagnosis, verdict=verdict)), *others),
+        )
+
+    found = compare(blaming(Candidate(service="cart"), "x"), blaming(Candidate(service="cart", host="h1"), "y"))
+
+    assert found.notes == ("small: x::x names no host in any case",)
 
 
 def test_the_text_says_everything_once() -> None:
@@ -169,10 +217,13 @@ def test_the_text_says_everything_once() -> None:
 
     assert text == (
         "small, onset withheld: A = first::team, B = second::team\n"
-        "  service.AC@1: A 0.800, B 0.100, n=10; A higher on 8, B higher on 1; A - B +0.700 [+0.140, +0.907]; "
-        "p = 0.0391 (McNemar, exact), 0.0391 corrected: first::team is better than second::team\n"
+        "  service.AC@1: A 0.800, B 0.100, n=10; A higher on 8, B higher on 1; A - B +0.700 [+0.140, +0.907] "
+        "uncorrected; p = 0.0391 uncorrected (McNemar, exact), 0.0391 corrected: "
+        "first::team is better than second::team\n"
         "\n"
-        "p corrected by Holm for 1 comparisons; a difference counts as shown below .05.\n"
+        "p corrected by Holm for 1 comparison; a difference counts as shown below .05.\n"
+        "Each [low, high] is the 95 % interval of one score alone. It is not corrected, so it can exclude 0 where no "
+        "difference is shown: the sentence at the end of a line is the finding.\n"
     )
 
 
