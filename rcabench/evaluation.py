@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rcabench.config import NO_LIMIT, Plan, plan_from
+from rcabench.config import NO_LIMIT, Plan, all_scorers, plan_from
 from rcabench.core.errors import ConfigError
 from rcabench.core.run import RunRecord
 from rcabench.datasets.catalog import find_dataset
@@ -19,6 +19,7 @@ from rcabench.plugins import Registry, Spec
 from rcabench.reporting.summary import summarise
 from rcabench.runner.task import Contestant, is_method
 from rcabench.runner.walk import run
+from rcabench.scoring.base import Scorer
 from rcabench.telemetry.replay import Budget
 
 if TYPE_CHECKING:
@@ -95,6 +96,14 @@ class _Lineup:
     objects: Mapping[str, Contestant] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Rubric:
+    """The scorers as a plan names them, and those that are no plug-ins."""
+
+    specs: tuple[Spec, ...]
+    objects: Mapping[str, Scorer]
+
+
 def load_dataset(name_or_folder: str | Path, *, limit: int | None = None) -> Dataset:
     """Return a dataset by name or folder.
 
@@ -122,6 +131,7 @@ def evaluate(
     jobs: int = 1,
     limit: int | None = None,
     out: Path | str | None = None,
+    scorers: Scorer | str | Sequence[Scorer | str] = (),
 ) -> Report:
     """Measure methods on the incidents of a dataset.
 
@@ -139,16 +149,20 @@ def evaluate(
             script needs `if __name__ == "__main__":`.
         limit: take the first so many cases.
         out: folder to keep the run in, to resume it or to report from it; None keeps nothing on disk.
+        scorers: one or several beside those that are installed; each an object with `score(incident, truth, verdict)`,
+            or a plug-in with options as on the command line. One of an installed class or name takes its place.
 
     Raises:
         ConfigError: with every fault of the arguments.
+        PluginError: a plug-in is unknown, or two scorers give the same score.
         RecordError: `out` holds another run.
     """
-    lineup = _lineup(contestants)
+    lineup, rubric = _lineup(contestants), _rubric(scorers)
     plain = {
         "name": "evaluation",
         "datasets": [str(dataset.folder if isinstance(dataset, Dataset) else dataset)],
         "diagnosers": [spec.to_entry() for spec in lineup.specs if spec.label not in lineup.objects],
+        "scorers": [spec.to_entry() for spec in rubric.specs if spec.label not in rubric.objects],
         "onset": onset,
         "attempts": attempts,
         "seed": seed,
@@ -159,15 +173,15 @@ def evaluate(
     }
     objects = [spec for spec in lineup.specs if spec.label in lineup.objects]
     plan = plan_from(plain, source="evaluate()", objects=objects)
-    plan = replace(plan, diagnosers=lineup.specs, budget=budget)
-    return Report(record=_outside_of_event_loops(lambda: _kept_or_not(plan, lineup.objects, out)))
+    plan = replace(plan, diagnosers=lineup.specs, scorers=rubric.specs, budget=budget)
+    return Report(record=_outside_of_event_loops(lambda: _kept_or_not(plan, lineup, rubric, out)))
 
 
-def _kept_or_not(plan: Plan, objects: Mapping[str, Contestant], out: Path | str | None) -> RunRecord:
+def _kept_or_not(plan: Plan, lineup: _Lineup, rubric: _Rubric, out: Path | str | None) -> RunRecord:
     if out is not None:
-        return run(plan, Path(out), contestants=objects)
+        return run(plan, Path(out), contestants=lineup.objects, scorers=rubric.objects)
     with tempfile.TemporaryDirectory(prefix="rcabench-") as folder:
-        return run(plan, Path(folder), contestants=objects)
+        return run(plan, Path(folder), contestants=lineup.objects, scorers=rubric.objects)
 
 
 def _lineup(contestants: Contestant | str | Sequence[Contestant | str] | Mapping[str, Contestant | str]) -> _Lineup:
@@ -191,7 +205,33 @@ def _lineup(contestants: Contestant | str | Sequence[Contestant | str] | Mapping
     return _Lineup(specs=tuple(specs), objects=objects)
 
 
-def _stand_in(contestant: Contestant) -> Spec:
+def _rubric(scorers: Scorer | str | Sequence[Scorer | str]) -> _Rubric:
+    given = scorers if isinstance(scorers, Sequence) and not isinstance(scorers, str) else [scorers]
+    specs: list[Spec] = []
+    objects: dict[str, Scorer] = {}
+    for scorer in given:
+        spec = Spec.parse(scorer) if isinstance(scorer, str) else _scorer_stand_in(scorer)
+        if spec.label in {other.label for other in specs}:
+            raise ConfigError("evaluate()", [f"scorers: {spec.label!r} is given twice"])
+        specs.append(spec)
+        if not isinstance(scorer, str):
+            objects[spec.label] = scorer
+    names, kinds = {spec.name for spec in specs}, {type(scorer) for scorer in objects.values()}
+    known = Registry.of("scorers")
+    installed = [spec for spec in all_scorers() if spec.name not in names and known.get(spec.name) not in kinds]
+    return _Rubric(specs=(*installed, *specs), objects=objects)
+
+
+def _scorer_stand_in(scorer: Scorer) -> Spec:
+    if isinstance(scorer, type) or not isinstance(scorer, Scorer):
+        hint = f"pass {scorer.__name__}(), an object of the class" if isinstance(scorer, type) else "it has no `score`"
+        raise ConfigError("evaluate()", [f"scorers: {scorer!r} is no scorer: {hint}"])
+    spec = _stand_in(scorer)
+    # Without its label, which would hide that two of one class differ in their options.
+    return Spec(name=spec.name, options=spec.options)
+
+
+def _stand_in(contestant: object) -> Spec:
     """Return what the record keeps of an object or a function: where it is defined, and its fields."""
     kind = contestant if is_method(contestant) else type(contestant)
     name = str(getattr(kind, "__name__", type(kind).__name__))

@@ -9,7 +9,7 @@ from rcabench.core.errors import RcabenchError
 from rcabench.core.run import DatasetStamp, RunRecord, ScoredDiagnosis
 from rcabench.core.verdict import Candidate, Verdict
 from rcabench.plugins import did_you_mean
-from rcabench.reporting.metric import in_order, is_graded, is_share, lower_is_better
+from rcabench.reporting.metric import Kinds, in_order, is_graded
 from rcabench.reporting.statistics import Estimate, holm, mcnemar, paired_difference, sign_flip
 from rcabench.reporting.summary import case_values, run_name
 
@@ -66,6 +66,7 @@ class Paired:
         test: `McNemar, exact` where the score says right or wrong of every case, else `sign flips`.
         p: two-sided, of no difference.
         p_holm: corrected for all rows of the comparison.
+        less_is_better: whether the lower mean is the better one.
     """
 
     dataset: str
@@ -84,13 +85,14 @@ class Paired:
     test: str
     p: float
     p_holm: float
+    less_is_better: bool = False
 
     @property
     def better(self) -> str | None:
         """Which side is better, or None where no difference is shown."""
         if self.p_holm >= LEVEL_OF_SIGNIFICANCE or self.mean_a == self.mean_b:
             return None
-        return self.a if (self.mean_a > self.mean_b) != lower_is_better(self.metric) else self.b
+        return self.a if (self.mean_a > self.mean_b) != self.less_is_better else self.b
 
     def sentence(self) -> str:
         """Return the finding in words."""
@@ -281,7 +283,8 @@ def _paired(
     if not common:
         return None
     one, other = [of_a[case] for case in common], [of_b[case] for case in common]
-    share = is_share(metric)
+    kinds = Kinds.of(a.record.scorers)
+    share = kinds.is_share(metric)
     a_higher = sum(x > y for x, y in zip(one, other, strict=True))
     b_higher = sum(x < y for x, y in zip(one, other, strict=True))
     binary = share and not is_graded(metric) and {*one, *other} <= {0.0, 1.0}
@@ -303,6 +306,7 @@ def _paired(
         test="McNemar, exact" if binary else "sign flips",
         p=p,
         p_holm=p,
+        less_is_better=kinds.lower_is_better(metric),
     )
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import groupby
 
 from rcabench.core.run import RunRecord
-from rcabench.reporting.metric import in_order, is_conditional, is_share
+from rcabench.reporting.metric import Kinds, in_order, is_built_in, is_conditional
 from rcabench.reporting.statistics import Estimate
-from rcabench.reporting.summary import Cost, SummaryRow, summarise
+from rcabench.reporting.summary import Cost, SummaryRow, kinds_of, summarise
 
 HEADLINE: tuple[str, ...] = (
     "service.AC@1",
@@ -27,9 +27,9 @@ HEADLINE: tuple[str, ...] = (
     "healthy.correct",
     "healthy.false_alarm",
 )
-"""The scores that a table shows unless it is told otherwise."""
+"""The built-in scores that a table shows unless it is told otherwise; those of other scorers it always shows."""
 
-_SETS: Mapping[str, tuple[str, ...]] = {"headline": HEADLINE, "all": ("*",)}
+_HEADLINE, _SETS = "headline", ("headline", "all")
 
 _COSTS: tuple[tuple[str, str], ...] = (
     ("seconds", "seconds"),
@@ -47,6 +47,7 @@ _NOTE = (
     "each cell."
 )
 _CONDITIONAL_NOTE = "A mean over the cases that have an answer to measure, so read it with its n: {}."
+_LESS_NOTE = "Less is better: {}."
 _COST_NOTE = "seconds and queries: median per diagnosis; model calls, tokens and USD: mean per diagnosis."
 
 
@@ -76,7 +77,8 @@ def leaderboards(records: Sequence[RunRecord], metrics: str | Sequence[str] = "h
 
     Args:
         records: of one or more runs.
-        metrics: `headline`, `all`, or one or more score names, `*` allowed; scores without a case are left out.
+        metrics: `headline` (with every score that is not built in), `all`, or one or more score names, `*` allowed;
+            scores without a case are left out.
     """
 
     def group(row: SummaryRow) -> tuple[str, bool, str]:
@@ -119,14 +121,14 @@ def _leaderboard(members: Sequence[SummaryRow], metrics: str | Sequence[str], *,
     labels = len(headings)
     headings += ["n", "failed", *(["missing"] if missing else [])]
     cells = [_label_cells(row, several_runs=several_runs, missing=missing) for row in members]
-    chosen = _chosen(members, metrics)
+    chosen, kinds = _chosen(members, metrics), kinds_of(members)
     for name in chosen:
         found = [row.metric(name) for row in members]
         counts = {estimate.n for estimate in found if estimate.value is not None}
         common = len(counts) == 1
         headings.append(f"{name} (n={counts.pop()})" if common else name)
         for line, estimate in zip(cells, found, strict=True):
-            line.append(format_estimate(estimate, share=_as_share(name, found), with_n=not common))
+            line.append(format_estimate(estimate, share=_as_share(name, found, kinds), with_n=not common))
     for key, title in costs:
         headings.append(title)
         for line, row in zip(cells, members, strict=True):
@@ -137,7 +139,7 @@ def _leaderboard(members: Sequence[SummaryRow], metrics: str | Sequence[str], *,
         headings=tuple(headings),
         labels=labels,
         rows=tuple(map(tuple, cells)),
-        notes=(*_unmatched(members, metrics), *_notes(members, chosen, costs=bool(costs))),
+        notes=(*_unmatched(members, metrics), *_notes(members, chosen, kinds, costs=bool(costs))),
     )
 
 
@@ -148,22 +150,30 @@ def _label_cells(row: SummaryRow, *, several_runs: bool, missing: bool) -> list[
 
 
 def _chosen(members: Sequence[SummaryRow], metrics: str | Sequence[str]) -> tuple[str, ...]:
-    wanted = (metrics,) if isinstance(metrics, str) else tuple(metrics)
-    patterns = [pattern for each in wanted for pattern in _SETS.get(each, (each,))]
     present = {name for row in members for name, estimate in row.metrics.items() if estimate.n > 0}
-    return in_order(name for name in present if any(fnmatchcase(name, pattern) for pattern in patterns))
+    return in_order(name for name in present if any(_meant(name, pattern) for pattern in _patterns(metrics)))
+
+
+def _patterns(metrics: str | Sequence[str]) -> tuple[str, ...]:
+    return (metrics,) if isinstance(metrics, str) else tuple(metrics)
+
+
+def _meant(name: str, pattern: str) -> bool:
+    if pattern == _HEADLINE:
+        return name in HEADLINE or not is_built_in(name)
+    return pattern in _SETS or fnmatchcase(name, pattern)
 
 
 def _unmatched(members: Sequence[SummaryRow], metrics: str | Sequence[str]) -> tuple[str, ...]:
     """Say which names of scores stand for none, so that a typing error is no empty table."""
     known = {name for row in members for name in row.metrics}
-    patterns = [p for p in ((metrics,) if isinstance(metrics, str) else metrics) if p not in _SETS]
-    lost = [pattern for pattern in patterns if not any(fnmatchcase(name, pattern) for name in known)]
+    patterns = [pattern for pattern in _patterns(metrics) if pattern not in _SETS]
+    lost = [pattern for pattern in patterns if not any(_meant(name, pattern) for name in known)]
     return tuple(f"No score is called {pattern!r} here. There are: {', '.join(in_order(known))}." for pattern in lost)
 
 
-def _as_share(name: str, found: Sequence[Estimate]) -> bool:
-    return is_share(name) and all(estimate.value is None or 0.0 <= estimate.value <= 1.0 for estimate in found)
+def _as_share(name: str, found: Sequence[Estimate], kinds: Kinds) -> bool:
+    return kinds.is_share(name) and all(estimate.value is None or 0.0 <= estimate.value <= 1.0 for estimate in found)
 
 
 def _cost_cell(cost: Cost, key: str) -> str:
@@ -183,7 +193,7 @@ def _title(members: Sequence[SummaryRow], *, show_digest: bool) -> str:
     return f"{first.dataset}{version}: {counted}, onset {'given' if first.onset_given else 'withheld'}"
 
 
-def _notes(members: Sequence[SummaryRow], chosen: Sequence[str], *, costs: bool) -> tuple[str, ...]:
+def _notes(members: Sequence[SummaryRow], chosen: Sequence[str], kinds: Kinds, *, costs: bool) -> tuple[str, ...]:
     notes = [_NOTE]
     missing = sum(row.missing for row in members)
     if missing:
@@ -191,6 +201,9 @@ def _notes(members: Sequence[SummaryRow], chosen: Sequence[str], *, costs: bool)
     conditional = [name for name in chosen if is_conditional(name)]
     if conditional:
         notes.append(_CONDITIONAL_NOTE.format(", ".join(conditional)))
+    less = [name for name in chosen if kinds.lower_is_better(name)]
+    if less:
+        notes.append(_LESS_NOTE.format(", ".join(less)))
     if costs:
         notes.append(_COST_NOTE)
     return tuple(notes)

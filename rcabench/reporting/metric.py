@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 _QUANTITIES = ("chain.hops", "onset.abs_error_s")
 _CONDITIONAL = (*_QUANTITIES, "fault.AC@1|service")
@@ -34,9 +36,50 @@ ORDER: tuple[str, ...] = (
 """The built-in scores as tables show them; scores of other plug-ins follow by name."""
 
 
-def is_share(name: str) -> bool:
-    """Return whether a score lives in [0, 1]; unknown scores are taken to, until a value lies outside."""
-    return name not in _QUANTITIES
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Kinds:
+    """Which scores are quantities, and of which less is better: the built-in ones, and what other scorers declare.
+
+    Attributes:
+        quantities: names of scores that do not live in [0, 1].
+        less_is_better: names of scores of which less is better; of all others more is.
+
+    Example:
+        >>> kinds = Kinds.of({"length": {"quantities": ["length.words"], "lower_is_better": ["length.words"]}})
+        >>> kinds.is_share("length.words"), kinds.lower_is_better("length.words"), kinds.is_share("service.AC@1")
+        (False, True, True)
+    """
+
+    quantities: frozenset[str] = frozenset(_QUANTITIES)
+    less_is_better: frozenset[str] = frozenset(_LOWER_IS_BETTER)
+
+    @classmethod
+    def of(cls, scorers: Mapping[str, Mapping[str, Any]]) -> Kinds:
+        """Return what the scorers of a record declare, beside what is built in."""
+        return cls(
+            quantities=frozenset(_QUANTITIES).union(*(entry.get("quantities", ()) for entry in scorers.values())),
+            less_is_better=frozenset(_LOWER_IS_BETTER).union(
+                *(entry.get("lower_is_better", ()) for entry in scorers.values())
+            ),
+        )
+
+    def __or__(self, other: Kinds) -> Kinds:
+        return Kinds(
+            quantities=self.quantities | other.quantities, less_is_better=self.less_is_better | other.less_is_better
+        )
+
+    def is_share(self, name: str) -> bool:
+        """Return whether a score lives in [0, 1]; one that nobody declares is taken to, until a value lies outside."""
+        return name not in self.quantities
+
+    def lower_is_better(self, name: str) -> bool:
+        """Return whether less of it is better."""
+        return name in self.less_is_better
+
+
+def is_built_in(name: str) -> bool:
+    """Return whether a score is one that comes with rcabench."""
+    return name in ORDER
 
 
 def is_graded(name: str) -> bool:
@@ -47,11 +90,6 @@ def is_graded(name: str) -> bool:
 def is_conditional(name: str) -> bool:
     """Return whether a score exists only where the answer has something to measure, so that a miss leaves its n."""
     return name in _CONDITIONAL
-
-
-def lower_is_better(name: str) -> bool:
-    """Return whether less of it is better; unknown scores are taken as better when higher."""
-    return name in _LOWER_IS_BETTER
 
 
 def in_order(names: Iterable[str]) -> tuple[str, ...]:

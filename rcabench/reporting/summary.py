@@ -5,16 +5,18 @@ from __future__ import annotations
 import statistics as stdlib_statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from itertools import groupby
+from operator import or_
 from pathlib import PurePath
 
 from rcabench.core.errors import RecordError
 from rcabench.core.run import DatasetStamp, RunRecord, ScoredDiagnosis
 from rcabench.core.usage import Usage
-from rcabench.reporting.metric import in_order, is_share
+from rcabench.reporting.metric import Kinds, in_order
 from rcabench.reporting.statistics import ABSENT, Estimate, estimate
 
-__all__ = ["ABSENT", "Cost", "Estimate", "SummaryRow", "case_values", "run_name", "summarise"]
+__all__ = ["ABSENT", "Cost", "Estimate", "SummaryRow", "case_values", "kinds_of", "run_name", "summarise"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,6 +54,7 @@ class SummaryRow:
         attempts: planned per case.
         metrics: score name -> estimate over cases, in the order of tables.
         cost: what one diagnosis took.
+        kinds: which of the scores are no shares, and of which less is better.
     """
 
     run: str
@@ -66,6 +69,7 @@ class SummaryRow:
     attempts: int = 1
     metrics: Mapping[str, Estimate] = field(default_factory=dict)
     cost: Cost = Cost()
+    kinds: Kinds = field(default_factory=Kinds)
 
     @property
     def incomplete(self) -> bool:
@@ -87,6 +91,11 @@ def summarise(records: Sequence[RunRecord]) -> tuple[SummaryRow, ...]:
         RecordError: a record holds results of a dataset, onset setting or diagnoser that its manifest does not plan.
     """
     return tuple(row for record in records for row in _rows(record))
+
+
+def kinds_of(rows: Iterable[SummaryRow]) -> Kinds:
+    """Return what is known of the scores of several rows."""
+    return reduce(or_, (row.kinds for row in rows), Kinds())
 
 
 def case_values(results: Iterable[ScoredDiagnosis]) -> dict[str, dict[str, float]]:
@@ -126,6 +135,7 @@ def _rows(record: RunRecord) -> Iterable[SummaryRow]:
 
 def _row(record: RunRecord, stamp: DatasetStamp, diagnoser: str, results: tuple[ScoredDiagnosis, ...]) -> SummaryRow:
     values = case_values(results)
+    kinds = Kinds.of(record.scorers)
     return SummaryRow(
         run=run_name(record),
         dataset=stamp.name,
@@ -137,15 +147,16 @@ def _row(record: RunRecord, stamp: DatasetStamp, diagnoser: str, results: tuple[
         missing=max(0, stamp.cases * record.manifest.attempts - len(results)),
         failed=sum(result.diagnosis.verdict is None for result in results),
         attempts=record.manifest.attempts,
-        metrics={name: _estimate(name, values[name]) for name in in_order(values)},
+        metrics={name: _estimate(values[name], share=kinds.is_share(name)) for name in in_order(values)},
         cost=_cost([result.diagnosis.usage for result in results]),
+        kinds=kinds,
     )
 
 
-def _estimate(name: str, cases: Mapping[str, float]) -> Estimate:
+def _estimate(cases: Mapping[str, float], *, share: bool) -> Estimate:
     values = sorted(cases.values())
     inside = not values or (values[0] >= 0.0 and values[-1] <= 1.0)
-    return estimate(values, share=is_share(name) and inside)
+    return estimate(values, share=share and inside)
 
 
 def _cost(usages: Sequence[Usage]) -> Cost:

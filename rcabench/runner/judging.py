@@ -17,15 +17,16 @@ from rcabench.plugins import Registry, Spec
 from rcabench.record import Key, read_run, write_scores
 from rcabench.runner.learning import posed
 from rcabench.runner.provenance import rubric_digest
-from rcabench.scoring.base import Scorer
+from rcabench.scoring.base import Scorer, declared
 
 
-def score(folder: Path, *, scorers: Sequence[Spec] = ()) -> RunRecord:
+def score(folder: Path, *, scorers: Sequence[Spec] = (), objects: Mapping[str, Scorer] | None = None) -> RunRecord:
     """Score every recorded diagnosis again; no diagnoser runs.
 
     Args:
         folder: of the run.
         scorers: the rubric; empty for all that are installed.
+        objects: label -> scorer, for those of the rubric that are no plug-ins.
 
     Raises:
         RecordError: the folder is no run, or one of its datasets has changed since.
@@ -33,7 +34,7 @@ def score(folder: Path, *, scorers: Sequence[Spec] = ()) -> RunRecord:
         PluginError: two scorers give the same score, or one of them cannot be built.
     """
     rubric = tuple(scorers) or all_scorers()
-    built = {spec.label: Registry.of("scorers").build(spec) for spec in rubric}
+    built = built_scorers(rubric, objects or {})
     record = read_run(folder)
     cases: dict[tuple[str, str], tuple[Incident, Case]] = {}
     for stamp in record.manifest.datasets:
@@ -49,8 +50,27 @@ def score(folder: Path, *, scorers: Sequence[Spec] = ()) -> RunRecord:
         )
         _refuse_double_scores(scores[diagnosis.key], built)
     digest = rubric_digest(rubric)
-    write_scores(folder, digest, {spec.label: spec.to_plain() for spec in rubric}, scores)
+    entries = {spec.label: {**spec.to_plain(), **declared(built[spec.label])} for spec in rubric}
+    write_scores(folder, digest, entries, scores)
     return read_run(folder, rubric=digest)
+
+
+def built_scorers(rubric: Sequence[Spec], objects: Mapping[str, Scorer]) -> dict[str, Scorer]:
+    """Return label -> scorer: an object where there is one of that label, else the plug-in."""
+    registry = Registry.of("scorers")
+    return {spec.label: objects[spec.label] if spec.label in objects else registry.build(spec) for spec in rubric}
+
+
+def rehearse(scorers: Mapping[str, Scorer], case: Case) -> None:
+    """Score a missing verdict, so that a rubric that cannot work is refused before anything is spent on diagnoses.
+
+    Raises:
+        PluginError: two scorers give the same score, or one of them declares no tuple of names.
+    """
+    found = [score for scorer in scorers.values() for score in scorer.score(case.incident, case.truth, None)]
+    _refuse_double_scores(found, scorers)
+    for scorer in scorers.values():
+        declared(scorer)
 
 
 def _refuse_double_scores(scores: Sequence[Score], scorers: Mapping[str, Scorer]) -> None:

@@ -17,9 +17,10 @@ from rcabench.datasets.staging import Stage
 from rcabench.record import SCHEMA, Entry, RunWriter
 from rcabench.runner.agenda import Agenda, taken, tells_onset
 from rcabench.runner.executors import executed
-from rcabench.runner.judging import score
+from rcabench.runner.judging import built_scorers, rehearse, score
 from rcabench.runner.provenance import agents_digest, commit, versions
 from rcabench.runner.task import Contestant
+from rcabench.scoring.base import Scorer
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +49,7 @@ def run(
     folder: Path,
     *,
     contestants: Mapping[str, Contestant] | None = None,
+    scorers: Mapping[str, Scorer] | None = None,
     watch: Callable[[Step], None] = silent,
 ) -> RunRecord:
     """Make all diagnoses of a plan that `folder` does not hold yet, and score them.
@@ -56,13 +58,16 @@ def run(
         plan: what to do.
         folder: of the run; it may hold a part of the same plan's run already.
         contestants: label -> object or function, for diagnosers of the plan that are no plug-ins.
+        scorers: label -> object, for scorers of the plan that are no plug-ins.
         watch: is told of every step.
 
     Raises:
+        PluginError: the scorers do not go together.
         RecordError: the folder holds something else, or another process works on it.
         DataError: a dataset or a recording cannot be read.
     """
     datasets = tuple(find_dataset(name) for name in plan.datasets)
+    rehearse(built_scorers(plan.scorers, scorers or {}), datasets[0].cases[0])
     with RunWriter(folder, _manifest(plan, datasets)) as record, Stage() as stage:
         chosen = {spec.label: (contestants or {}).get(spec.label, spec) for spec in plan.diagnosers}
         agenda = Agenda(plan=plan, datasets=datasets, contestants=chosen, stage=stage)
@@ -75,7 +80,7 @@ def run(
                 watch(Step(done=done, total=agenda.size, resumed=resumed, entry=entry))
         except DataError as error:
             raise agenda.blamed(error) from error
-    return score(folder, scorers=plan.scorers)
+    return score(folder, scorers=plan.scorers, objects=scorers)
 
 
 def _manifest(plan: Plan, datasets: Sequence[Dataset]) -> Manifest:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
+from rcabench.core.errors import PluginError
 from rcabench.core.incident import Incident
 from rcabench.core.score import Score
 from rcabench.core.truth import Truth
@@ -13,6 +14,9 @@ from rcabench.core.verdict import Verdict
 @runtime_checkable
 class Scorer(Protocol):
     """Something that says how right a verdict is.
+
+    Scores are taken to live in [0, 1], and more to be better. A scorer of another kind says so by one or both of
+    these attributes, tuples of its scores' names: `quantities` (seconds, hops, words) and `lower_is_better`.
 
     Example:
         >>> from rcabench.core.incident import Aspect
@@ -33,3 +37,20 @@ class Scorer(Protocol):
         The names returned are the same for every case: what does not apply has the value None.
         """
         ...
+
+
+def declared(scorer: Scorer) -> dict[str, list[str]]:
+    """Return what a scorer says of its scores, as a record keeps it: nothing where they are shares, more being better.
+
+    Raises:
+        PluginError: an attribute is no tuple of names.
+    """
+    found: dict[str, list[str]] = {}
+    for attribute in ("quantities", "lower_is_better"):
+        names = getattr(scorer, attribute, ())
+        if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
+            kind = type(scorer).__name__
+            raise PluginError(f"scorer {kind}: {attribute} is {names!r}; expected a tuple of its scores' names")
+        if names:
+            found[attribute] = sorted(names)
+    return found

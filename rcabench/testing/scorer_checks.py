@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from rcabench.core.score import Score
 from rcabench.core.verdict import Verdict
-from rcabench.scoring.base import Scorer
+from rcabench.scoring.base import Scorer, declared
 from rcabench.testing.builders import healthy_incident, right_verdict, service_verdict, small_incident, small_truth
 
 
@@ -19,7 +19,7 @@ def check_scorer(make: Callable[[], Scorer], *, lower_is_better: frozenset[str] 
 
     Args:
         make: returns the scorer.
-        lower_is_better: names of its scores of which less is better.
+        lower_is_better: names of its scores of which less is better, where it does not declare them itself.
 
     Raises:
         AssertionError: it does not; the message says what is wrong.
@@ -45,8 +45,12 @@ def check_scorer(make: Callable[[], Scorer], *, lower_is_better: frozenset[str] 
         assert list(scores) == names, f"the {case} verdict has the scores {list(scores)}, the right one has {names}"
     repeated = _scores(scorer.score(incident, truth, verdicts["right"]))
     assert repeated == scored["right"], "the same verdict has two different scores"
+    own = declared(scorer)
+    unknown = sorted({name for declared_names in own.values() for name in declared_names} - set(names))
+    assert not unknown, f"it declares something of {unknown}, but its scores are {names}"
+    less_is_better = lower_is_better.union(own.get("lower_is_better", ()))
     for name in names:
-        sign = -1.0 if name in lower_is_better else 1.0
+        sign = -1.0 if name in less_is_better else 1.0
         _check_bracket(name, {case: scores[name] for case, scores in scored.items()}, sign)
 
 

@@ -14,7 +14,7 @@ from rcabench.core.fault import FaultType
 from rcabench.core.time import parse_utc
 from rcabench.core.truth import RootCause, Truth
 from rcabench.core.verdict import Candidate, Verdict
-from rcabench.reporting.metric import is_share
+from rcabench.reporting.metric import Kinds
 from rcabench.reporting.statistics import estimate, holm, mcnemar, newcombe, sign_flip, wilson
 from rcabench.scoring.base import Scorer
 from rcabench.scoring.call_chain import CallChainMatch, common_subsequence, edge_scores
@@ -67,7 +67,7 @@ def _renamed_chain(chain: CallChain | None, new: Mapping[str | None, str]) -> Ca
 @given(truths, verdicts)
 def test_shares_stay_between_0_and_1_and_quantities_are_not_negative(truth: Truth, verdict: Verdict | None) -> None:
     for name, value in _values(truth, verdict).items():
-        assert value is None or (0.0 <= value <= 1.0 if is_share(name) else value >= 0.0), name
+        assert value is None or (0.0 <= value <= 1.0 if Kinds().is_share(name) else value >= 0.0), name
 
 
 @given(truths, verdicts)

@@ -120,6 +120,24 @@ def test_the_scores_shown_can_be_chosen(metrics: str | list[str], shown: list[st
     assert [heading.partition(" ")[0] for heading in board.headings[3:-2]] == shown
 
 
+def test_scores_of_other_scorers_are_always_in_the_table() -> None:
+    (board,) = leaderboards([small_run({"x": {"a": {AC: 1.0, "chain.lcs": 1.0, "own.words": 0.5}}})])
+
+    assert [heading.partition(" ")[0] for heading in board.headings[3:-2]] == [AC, "own.words"]
+
+
+def test_what_a_scorer_declares_decides_how_its_scores_are_written() -> None:
+    answers = {"x": {"a": {AC: 1.0, "own.words": 0.0}, "b": {AC: 1.0, "own.words": 1.0}}}
+    own = {"name": "own", "options": {}, "quantities": ["own.words"], "lower_is_better": ["own.words"]}
+    (plain,) = leaderboards([small_run(answers)])
+    (board,) = leaderboards([small_run(answers, scorers={"own": own})])
+
+    assert plain.rows[0][4] == ".500 [.095, .905]"
+    assert board.rows[0][4].startswith("0.50")
+    assert "Less is better: own.words." in board.notes
+    assert not any("Less is better" in note for note in plain.notes)
+
+
 def test_conditional_scores_come_with_a_warning() -> None:
     (board,) = leaderboards([small_run({"x": {"a": {"chain.hops": 1.0}}})], "all")
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 import pytest
@@ -26,16 +26,21 @@ from rcabench.core.errors import ConfigError, DataError, DiagnosisFailed, Plugin
 from rcabench.core.incident import Incident
 from rcabench.core.question import Coverage, LogLines, MetricPoints
 from rcabench.core.run import RunRecord
+from rcabench.core.score import Score
+from rcabench.core.truth import Truth
 from rcabench.core.usage import Usage
 from rcabench.core.verdict import Candidate, Evidence, Modality, Turn, Verdict
 from rcabench.datasets.folder import Dataset
 from rcabench.evaluation import evaluate
 from rcabench.plugins import Spec
 from rcabench.record import fingerprint, read_queries, read_run
+from rcabench.reporting.comparison import compare
+from rcabench.reporting.summary import summarise
 from rcabench.runner.judging import score
 from rcabench.runner.learning import posed
 from rcabench.runner.task import derived_seed
 from rcabench.runner.walk import Step, run
+from rcabench.scoring.onset import OnsetMatch
 from rcabench.telemetry.base import Telemetry
 from rcabench.telemetry.replay import Budget
 
@@ -457,6 +462,82 @@ def test_two_scorers_of_one_score_are_refused(tiny_dataset: Path, tmp_path: Path
     twice = (Spec(name="onset"), Spec(name="onset", label="onset again"))
     with pytest.raises(PluginError, match="give the scores"):
         score(tmp_path / "run", scorers=twice)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Suspects:
+    """How many services an answer blames."""
+
+    quantities: ClassVar[tuple[str, ...]] = ("suspects.count",)
+    lower_is_better: ClassVar[tuple[str, ...]] = ("suspects.count",)
+    plus: int = 0
+
+    def score(self, incident: Incident, truth: Truth, verdict: Verdict | None) -> tuple[Score, ...]:
+        count = None if verdict is None else float(len(verdict.ranking("service")) + self.plus)
+        return (Score(name=f"suspects.count{self.plus or ''}", value=count),)
+
+
+def test_a_scorer_of_ones_own_judges_beside_the_installed_and_is_shown(tiny_dataset: Path, tmp_path: Path) -> None:
+    report = evaluate("random", tiny_dataset, scorers=[Suspects(), Suspects(plus=7)], limit=2, out=tmp_path / "run")
+    names = {found.name for found in report.record.results[0].scores}
+    assert {"service.AC@1", "suspects.count", "suspects.count7"} <= names
+    assert "suspects.count7" in str(report)
+    own = [entry for entry in read_run(tmp_path / "run").scorers.values() if entry["name"] == "Suspects"]
+    assert [entry["options"]["plus"] for entry in own] == ["0", "7"]
+    assert own[0]["quantities"] == own[0]["lower_is_better"] == ["suspects.count"]
+
+
+def test_what_a_scorer_declares_decides_who_is_better(tiny_dataset: Path, tmp_path: Path) -> None:
+    async def blames_many(incident: Incident, telemetry: Telemetry) -> Verdict:
+        return Verdict(candidates=tuple(Candidate(service=name) for name in ("a", "b", "c")))
+
+    both = {"few": guess, "many": blames_many}
+    record = evaluate(both, tiny_dataset, scorers=Suspects(), out=tmp_path / "run").record
+    found = compare(record, record, diagnoser_a="few", diagnoser_b="many", metrics=["suspects.count"])
+    assert found.rows[0].sentence() == "run::few is better than run::many"
+    rows = {row.diagnoser: row.metric("suspects.count") for row in summarise([record])}
+    # A constant share would have Wilson's interval; a constant quantity has none.
+    assert (rows["few"].value, rows["few"].method) == (1.0, "none")
+
+
+def test_a_scorer_takes_the_place_of_an_installed_one_of_its_name_or_class(tiny_dataset: Path) -> None:
+    record = evaluate("random", tiny_dataset, scorers=["fault:taxonomy=nezha", OnsetMatch()], limit=1).record
+    names = [entry["name"] for entry in record.scorers.values()]
+    assert sorted(names) == ["OnsetMatch", "call_chain", "false_alarm", "fault", "localization"]
+
+
+@pytest.mark.parametrize(
+    ("scorers", "message"),
+    [
+        (Suspects, r"pass Suspects\(\), an object of the class"),
+        (7, "7 is no scorer: it has no `score`"),
+        ([Suspects(), Suspects()], "is given twice"),
+        ("suspect", "unknown scorers plug-in 'suspect'"),
+    ],
+)
+def test_what_is_no_scorer_is_refused(tiny_dataset: Path, scorers: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        evaluate("random", tiny_dataset, scorers=scorers)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Clash:
+    lower_is_better: str | tuple[str, ...] = ()
+
+    def score(self, incident: Incident, truth: Truth, verdict: Verdict | None) -> tuple[Score, ...]:
+        return (Score(name="clash" if self.lower_is_better else "service.AC@1", value=0.0),)
+
+
+@pytest.mark.parametrize(
+    ("scorer", "message"),
+    [(Clash(), "give the scores"), (Clash(lower_is_better="clash"), "lower_is_better is 'clash'; expected a tuple")],
+)
+def test_a_rubric_that_cannot_work_is_refused_before_any_diagnosis(
+    tiny_dataset: Path, tmp_path: Path, scorer: Any, message: str
+) -> None:
+    with pytest.raises(PluginError, match=message):
+        evaluate("random", tiny_dataset, scorers=scorer, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_dataset_that_changed_since_the_run_is_not_scored_against(tiny_dataset: Path, tmp_path: Path) -> None:

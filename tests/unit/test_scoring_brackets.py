@@ -10,7 +10,7 @@ from rcabench.core.time import parse_utc
 from rcabench.core.truth import RootCause, Truth
 from rcabench.core.verdict import Candidate, Verdict
 from rcabench.plugins import Registry, Spec
-from rcabench.reporting.metric import ORDER, is_share, lower_is_better
+from rcabench.reporting.metric import ORDER, Kinds
 from rcabench.scoring.base import Scorer
 from rcabench.testing import healthy_incident, small_incident
 from rcabench.testing.scorer_checks import check_scorer
@@ -36,7 +36,7 @@ def _values(name: str, incident: Incident, truth: Truth, verdict: Verdict | None
 
 
 def _best(name: str) -> float:
-    return 0.0 if lower_is_better(name) else 1.0
+    return 0.0 if Kinds().lower_is_better(name) else 1.0
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -51,7 +51,7 @@ def test_the_oracle_gets_the_best_value_of_every_score_that_applies(name: str) -
 @pytest.mark.parametrize("verdict", [None, SILENCE], ids=["failed", "abstained"])
 def test_silence_gets_nothing_on_a_faulty_case(name: str, verdict: Verdict | None) -> None:
     values = _values(name, small_incident(), TRUTH, verdict)
-    shares = {n: v for n, v in values.items() if is_share(n) and v is not None}
+    shares = {n: v for n, v in values.items() if Kinds().is_share(n) and v is not None}
 
     assert shares == {n: 1.0 - _best(n) for n in shares}
     assert {n for n, v in values.items() if v is None} <= {
@@ -65,7 +65,7 @@ def test_silence_gets_nothing_on_a_faulty_case(name: str, verdict: Verdict | Non
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_scorer_keeps_to_its_contract(name: str) -> None:
-    check_scorer(lambda: _scorer(name), lower_is_better=frozenset(n for n in ORDER if lower_is_better(n)))
+    check_scorer(lambda: _scorer(name), lower_is_better=frozenset(n for n in ORDER if Kinds().lower_is_better(n)))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rcabench.core.run import DatasetStamp, RunRecord, ScoredDiagnosis
-from rcabench.reporting.metric import in_order, is_share
+from rcabench.reporting.metric import Kinds, in_order
 from rcabench.reporting.pages.markup import slug
 from rcabench.reporting.pages.source import Source
-from rcabench.reporting.summary import SummaryRow, summarise
+from rcabench.reporting.summary import SummaryRow, kinds_of, summarise
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,6 +36,7 @@ class Group:
         entries: best first by the leading metric, then by label.
         metrics: names of the scores that have a value for some entry, in the order of tables.
         inapplicable: names of the scores that have none.
+        kinds: which of the scores are no shares, and of which less is better.
         source: the dataset, if it can still be read.
     """
 
@@ -43,12 +44,13 @@ class Group:
     entries: tuple[Entry, ...]
     metrics: tuple[str, ...]
     inapplicable: tuple[str, ...]
+    kinds: Kinds
     source: Source
 
     @property
     def leading(self) -> str | None:
         """The metric that the leaderboard is sorted by: the first share that applies."""
-        return next((name for name in self.metrics if is_share(name)), None)
+        return next((name for name in self.metrics if self.kinds.is_share(name)), None)
 
     @property
     def incidents(self) -> tuple[str, ...]:
@@ -87,7 +89,8 @@ def grouped(records: Sequence[RunRecord]) -> tuple[Group, ...]:
 def _group(stamp: DatasetStamp, rows: Sequence[tuple[RunRecord, SummaryRow]], source: Source) -> Group:
     names = in_order(name for _, row in rows for name in row.metrics)
     applicable = tuple(name for name in names if any(row.metric(name).value is not None for _, row in rows))
-    leading = next((name for name in applicable if is_share(name)), "")
+    kinds = kinds_of(row for _, row in rows)
+    leading = next((name for name in applicable if kinds.is_share(name)), "")
     labels = _labels(rows)
     entries = [
         Entry(label=label, row=row, results=_attempts(record, row))
@@ -99,6 +102,7 @@ def _group(stamp: DatasetStamp, rows: Sequence[tuple[RunRecord, SummaryRow]], so
         entries=tuple(entries),
         metrics=applicable,
         inapplicable=tuple(name for name in names if name not in applicable),
+        kinds=kinds,
         source=source,
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rcabench.reporting.metric import is_share, lower_is_better
 from rcabench.reporting.pages import figures
 from rcabench.reporting.pages.document import note, table
 from rcabench.reporting.pages.group import Entry, Group
@@ -143,12 +142,12 @@ def _at(share: float) -> str:
 
 def _metric_head(name: str, group: Group) -> Html:
     level, _, rest = name.partition(".")
-    better = "lower is better" if lower_is_better(name) else "higher is better"
+    better = "lower is better" if group.kinds.lower_is_better(name) else "higher is better"
     n = _common_n(name, group)
     return tag("th",
         tag("small", level),
         _words(rest or level),
-        "\N{NO-BREAK SPACE}↓" if lower_is_better(name) else None,
+        "\N{NO-BREAK SPACE}↓" if group.kinds.lower_is_better(name) else None,
         tag("small", "n in cells" if n is None else f"n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{n}"),
         scope="col", class_="n", data_sort="number", title=f"{name}: {better}",
     )  # fmt: skip
@@ -164,23 +163,25 @@ def _metric_cell(name: str, entry: Entry, group: Group, *, big: bool = False) ->
     n = f"n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{value.n}" if _common_n(name, group) is None else None
     if value.value is None:
         return tag("td", tag("span", figures.ABSENT, class_="soft"), tag("small", n), class_="n", data_value="")
-    interval = "no interval" if value.low is None or value.high is None else _interval(name, value.low, value.high)
+    interval = (
+        "no interval" if value.low is None or value.high is None else _interval(name, value.low, value.high, group)
+    )
     return tag("td",
-        tag("span", _written(name, value.value), class_="big" if big else None),
+        tag("span", _written(name, value.value, group), class_="big" if big else None),
         tag("small", interval),
         tag("small", n) if n else None,
         class_="n", data_value=f"{value.value:.6f}", title=f"{name}: {value} ({value.method})",
     )  # fmt: skip
 
 
-def _interval(name: str, low: float, high: float) -> str:
-    return f"{_written(name, low, short=True)}–{_written(name, high, short=True)}"
+def _interval(name: str, low: float, high: float, group: Group) -> str:
+    return f"{_written(name, low, group, short=True)}–{_written(name, high, group, short=True)}"
 
 
-def _written(name: str, value: float, *, short: bool = False) -> str:
+def _written(name: str, value: float, group: Group, *, short: bool = False) -> str:
     if name.endswith("_s"):
         return f"{value:,.0f} s" if not short else f"{value:,.0f}"
-    if not is_share(name):
+    if not group.kinds.is_share(name):
         return f"{value:.2f}"
     return f"{value:.2f}" if short else figures.ratio(value)
 
@@ -202,7 +203,7 @@ def _other_table(group: Group, names: Sequence[str], what: str) -> Html:
     caption = (
         f"{group.stamp.name}, {group.setting}: {what}, same cases. Where n is smaller, the aspect is not labelled for "
         "every case, or the answer did not speak of it."
-    ) + (" ↓ means that less is better." if any(lower_is_better(name) for name in names) else "")
+    ) + (" ↓ means that less is better." if any(group.kinds.lower_is_better(name) for name in names) else "")
     return table(tag("thead", head), tag("tbody", *rows), caption=caption, class_="aspects sortable")
 
 
