@@ -4,7 +4,7 @@ python benchmarks/questions.py --metrics 18000000 --spans 2000000 --logs 3000000
 
 One day, one CSV file per modality. Ours: median of several answers, files open (the first answer is
 shown too). Pandas: reads the CSV file and looks for the answer, as agents that are handed a folder of
-CSV files do; once, since nothing is kept between questions. Ratios are of wall and of processor time.
+CSV files do; the better of two, nothing kept between them. Ratios are of wall and of processor time.
 The reader's memory is the high-water mark (VmHWM) of a fresh process, after importing and after all
 questions.
 """
@@ -144,7 +144,7 @@ def compare(csv: Path, recording: Path, repeat: int) -> bool:
             with ParquetTelemetry(folder=recording) as fresh:
                 first = timed(lambda fresh=fresh, duel=duel: fresh.ask(duel.question))  # type: ignore[misc]
             ours = [timed(lambda duel=duel: telemetry.ask(duel.question)) for _ in range(repeat)]  # type: ignore[misc]
-            by_hand = timed(lambda duel=duel: duel.by_hand(csv))  # type: ignore[misc]
+            by_hand = min((timed(lambda duel=duel: duel.by_hand(csv)) for _ in range(2)), key=lambda cost: cost.wall)  # type: ignore[misc]
             wall, processor = (
                 statistics.median(getattr(cost, name) for cost in ours) for name in ("wall", "processor")
             )
