@@ -8,7 +8,7 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
@@ -31,6 +31,12 @@ from rcabench.telemetry.replay import Replay
 _LONGEST_MESSAGE = 2_000
 _GRACE_SECONDS = 0.5
 """How much later than a diagnoser that awaits, one that only computes is interrupted."""
+_AGAIN_SECONDS = 1.0
+"""How long one that holds on is left alone before it is interrupted again."""
+
+
+class _TimeIsUp(BaseException):
+    """No `Exception`: one that tries again whatever happens would swallow it, and go on for ever."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,7 +92,9 @@ def _outcome(task: Task, telemetry: Telemetry) -> _Outcome:
     try:
         with _interruptible(task.timeout_seconds):
             verdict = asyncio.run(_asked(task, telemetry))
-    except (Exception, SystemExit, asyncio.CancelledError) as error:  # here a failure becomes data
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         if isinstance(error, DataError) and _is_damaged(task.recording, error.file):
             # Nobody's miss; nor may it pass unseen. The replay has hidden where the file lies.
             file = task.recording / error.file if error.file.endswith(".parquet") else task.recording
@@ -108,12 +116,18 @@ def _failed(error: BaseException, *, seconds: float, limit: float | None) -> _Ou
     if isinstance(error, DiagnosisFailed):
         transcript = error.transcript if all(_fault(Turn, turn) is None for turn in error.transcript) else ()
         usage = error.usage if error.usage is not None and _fault(Usage, error.usage) is None else None
-        return _Outcome(failure=_failure(error.kind, str(error)), usage=usage, transcript=transcript)
+        return _Outcome(failure=_failure(error.kind, _shown(error, str)), usage=usage, transcript=transcript)
     if isinstance(error, BudgetExceeded):
-        return _Outcome(failure=_failure(FailureKind.BUDGET, str(error)))
-    if isinstance(error, TimeoutError) and limit is not None and seconds >= limit:
+        return _Outcome(failure=_failure(FailureKind.BUDGET, _shown(error, str)))
+    if limit is not None and seconds >= limit and _is_about_time(error):
         return _Outcome(failure=_timeout(limit))
-    return _Outcome(failure=_failure(FailureKind.ERROR, f"{type(error).__name__}: {error}"))
+    return _Outcome(failure=_failure(FailureKind.ERROR, f"{type(error).__name__}: {_shown(error, str)}"))
+
+
+def _is_about_time(error: BaseException) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return any(_is_about_time(part) for part in error.exceptions)
+    return isinstance(error, TimeoutError | _TimeIsUp)
 
 
 async def _asked(task: Task, telemetry: Telemetry) -> Verdict:
@@ -152,7 +166,7 @@ def _interruptible(seconds: float | None) -> Iterator[None]:
         return
 
     def time_is_up(_signal: int, _frame: FrameType | None) -> None:
-        raise TimeoutError
+        raise _TimeIsUp
 
     def user_interrupts(_signal: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -162,7 +176,8 @@ def _interruptible(seconds: float | None) -> Iterator[None]:
         handlers[signal.SIGINT] = user_interrupts
     previous = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     began = time.monotonic()
-    left, interval = signal.setitimer(signal.ITIMER_REAL, 0 if seconds is None else seconds + _GRACE_SECONDS)
+    first = 0 if seconds is None else seconds + _GRACE_SECONDS
+    left, interval = signal.setitimer(signal.ITIMER_REAL, first, _AGAIN_SECONDS)
     try:
         yield
     finally:
@@ -176,7 +191,7 @@ def _interruptible(seconds: float | None) -> Iterator[None]:
 
 def _what_is_invalid(verdict: object) -> str | None:
     if not isinstance(verdict, Verdict):
-        return f"expected a Verdict, got {type(verdict).__name__}: {verdict!r}"
+        return f"expected a Verdict, got {type(verdict).__name__}: {_shown(verdict, repr)}"
     fault = _fault(Verdict, verdict)
     if fault is not None:
         return fault
@@ -197,6 +212,14 @@ def _fault(kind: type, value: object) -> str | None:
     except (TypeError, ValueError, RecursionError) as error:
         return str(error)
     return None
+
+
+def _shown(thing: object, text: Callable[[object], str]) -> str:
+    """Return the text of something of a diagnoser's, whose `__str__` or `__repr__` may fail too."""
+    try:
+        return text(thing)
+    except Exception as error:  # noqa: BLE001 whatever it raises, the failure that it should tell is the diagnoser's
+        return f"<it cannot be shown: {type(error).__name__}>"
 
 
 def _failure(kind: FailureKind, message: str) -> Failure:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import json
 import os
@@ -114,6 +115,49 @@ async def computes(incident: Incident, telemetry: Telemetry) -> Verdict:
     return GUESS
 
 
+async def tries_again_for_ever(incident: Incident, telemetry: Telemetry) -> Verdict:
+    for _ in range(400):
+        with contextlib.suppress(Exception):
+            time.sleep(0.05)  # noqa: ASYNC251 a client that blocks is what is tested
+    return GUESS
+
+
+async def will_not_be_cancelled(incident: Incident, telemetry: Telemetry) -> Verdict:
+    for _ in range(400):
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(0.05)
+    return GUESS
+
+
+async def computes_in_a_group(incident: Incident, telemetry: Telemetry) -> Verdict:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(computes(incident, telemetry))
+    return GUESS
+
+
+class Panic(BaseException):
+    """What a library in Rust raises when it panics is no `Exception` either."""
+
+
+async def panics(incident: Incident, telemetry: Telemetry) -> Verdict:
+    raise Panic("index out of bounds")
+
+
+class Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise ZeroDivisionError
+
+    __repr__ = __str__
+
+
+async def breaks_unspeakably(incident: Incident, telemetry: Telemetry) -> Verdict:
+    raise Unspeakable
+
+
+async def returns_the_unspeakable(incident: Incident, telemetry: Telemetry) -> Any:
+    return Unspeakable()
+
+
 async def is_late(incident: Incident, telemetry: Telemetry) -> Verdict:
     time.sleep(0.4)  # noqa: ASYNC251 a diagnoser that blocks is what is tested
     return GUESS
@@ -188,6 +232,16 @@ def is_no_coroutine(incident: Incident, telemetry: Telemetry) -> Any:
         (dozes, FailureKind.TIMEOUT, "no verdict within 0.2 s"),
         (computes, FailureKind.TIMEOUT, "no verdict within 0.2 s"),
         (is_late, FailureKind.TIMEOUT, "no verdict within 0.2 s"),
+        (tries_again_for_ever, FailureKind.TIMEOUT, "no verdict within 0.2 s"),
+        (will_not_be_cancelled, FailureKind.TIMEOUT, "no verdict within 0.2 s"),
+        (computes_in_a_group, FailureKind.TIMEOUT, "no verdict within 0.2 s"),
+        (panics, FailureKind.ERROR, "Panic: index out of bounds"),
+        (breaks_unspeakably, FailureKind.ERROR, "Unspeakable: <it cannot be shown: ZeroDivisionError>"),
+        (
+            returns_the_unspeakable,
+            FailureKind.INVALID_VERDICT,
+            "got Unspeakable: <it cannot be shown:",
+        ),
         (asks_too_much, FailureKind.BUDGET, "the telemetry's budget of 3 queries is used up"),
         (says_cart, FailureKind.INVALID_VERDICT, "expected a Verdict, got str: 'cart'"),
         (says_nothing, FailureKind.INVALID_VERDICT, "expected a Verdict, got NoneType: None"),
@@ -216,6 +270,8 @@ def test_whatever_a_diagnoser_does_wrong_is_a_miss_and_stops_nobody_else(
     assert failed.failure.kind is kind
     assert message in failed.failure.message
     assert len(failed.failure.message) < 3_000
+    assert failed.usage.seconds is not None
+    assert failed.usage.seconds < 10.0
     assert sound.verdict == GUESS
     assert {found.value for found in record.results[0].scores if found.name.startswith("service.")} <= {0.0, None}
 
