@@ -49,7 +49,8 @@ def opened(source: Path, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[Path]:
 
     Raises:
         DataError: there is nothing at `source`, it is no archive, it is damaged, or a member of it
-            is hostile: an absolute path, a path with `..`, a link, a device, or too much data.
+            is hostile: an absolute path, a path with `..`, a link, a device, or too much data. One
+            that is raised about an unpacked file names it by the archive.
     """
     source = Path(source)
     if source.is_dir():
@@ -59,7 +60,14 @@ def opened(source: Path, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[Path]:
         raise DataError(source, "is neither a folder nor a file", remedy="check the path")
     with tempfile.TemporaryDirectory(prefix="rcabench-") as folder:
         unpack(source, Path(folder), limits=limits)
-        yield Path(folder)
+        try:
+            yield Path(folder)
+        except DataError as error:
+            if not Path(error.file).is_relative_to(folder):
+                raise
+            # The temporary folder says nothing to the user, and is gone before he can look.
+            file = source / Path(error.file).relative_to(folder)
+            raise DataError(file, error.problem, row=error.row, remedy=error.remedy) from error
 
 
 def unpack(source: Path, folder: Path, *, limits: Limits = DEFAULT_LIMITS) -> None:

@@ -143,3 +143,14 @@ def test_what_is_no_archive_is_refused_with_what_would_be_right(tmp_path: Path) 
         pass
     with pytest.raises(DataError, match="neither a folder nor a file"), opened(tmp_path / "missing"):
         pass
+
+
+def test_a_fault_of_an_unpacked_file_is_told_by_the_name_of_the_archive(tmp_path: Path) -> None:
+    archive = tar_of(tmp_path / "data.tar.xz", member("a/b.csv"))
+
+    with pytest.raises(DataError) as raised, opened(archive) as folder:
+        raise DataError(folder / "a" / "b.csv", "is faulty", row=7, remedy="mend it")
+    assert str(raised.value) == f"{archive}/a/b.csv, row 7: is faulty (mend it)"
+
+    with pytest.raises(DataError, match=r"^elsewhere\.csv: is faulty"), opened(archive):
+        raise DataError("elsewhere.csv", "is faulty")
