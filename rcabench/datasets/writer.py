@@ -22,8 +22,8 @@ from rcabench.core.time import format_utc
 from rcabench.core.truth import Truth
 from rcabench.datasets.folder import INCIDENTS, MANIFEST, RECORDINGS, TRUTH
 from rcabench.datasets.import_summary import ImportSummary, Progress, Skip, SkipLog, silent
-from rcabench.datasets.ingest import RecordingWriter
 from rcabench.datasets.partial import REPLACED, begun
+from rcabench.datasets.recording.writer import RecordingWriter
 
 __all__ = ["DatasetWriter", "ImportSummary", "Progress", "RecordingWriter", "Skip"]
 

@@ -27,7 +27,7 @@ from rcabench.core.time import TimeWindow, format_utc
 from rcabench.core.truth import Case, RootCause, Truth
 from rcabench.core.verdict import Verdict
 from rcabench.datasets.folder import INCIDENTS, TRUTH, Dataset
-from rcabench.datasets.lint_shape import spearman
+from rcabench.datasets.lint.shape import spearman
 from rcabench.datasets.staging import Stage
 from rcabench.datasets.synthetic import Synthetic
 from rcabench.datasets.writer import DatasetWriter

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rcabench.datasets.templates import Statement, TemplateMiner
+from rcabench.datasets.recording.templates import Statement, TemplateMiner
 from rcabench.datasets.writer import DatasetWriter
 
 GAP, SEPARATOR = "\ue000", "\x1f"

@@ -18,7 +18,7 @@ import pytest
 
 from rcabench.core.errors import DataError
 from rcabench.core.time import to_micros
-from rcabench.datasets import layout, staged_rows
+from rcabench.datasets.recording import layout, staged_rows
 from rcabench.datasets.writer import DatasetWriter, ImportSummary, RecordingWriter
 from rcabench.telemetry.base import COLUMNS
 

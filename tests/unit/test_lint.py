@@ -19,7 +19,7 @@ from rcabench.core.time import TimeWindow, parse_utc
 from rcabench.core.truth import Case, RootCause, Truth
 from rcabench.datasets.folder import Dataset
 from rcabench.datasets.lint import Finding, Severity, lint
-from rcabench.datasets.lint_recordings import label_pattern
+from rcabench.datasets.lint.recordings import label_pattern
 from rcabench.datasets.synthetic import Synthetic
 from rcabench.datasets.writer import DatasetWriter
 

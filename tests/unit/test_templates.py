@@ -5,7 +5,7 @@ from __future__ import annotations
 import duckdb
 import pytest
 
-from rcabench.datasets.templates import STATES, TemplateMiner, statement_sql
+from rcabench.datasets.recording.templates import STATES, TemplateMiner, statement_sql
 
 
 def mined(*bodies: str) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from rcabench.datasets import layout
+from rcabench.datasets.recording import layout
 from rcabench.telemetry.base import COLUMNS
 
 PIECE_BYTES = 100_000_000

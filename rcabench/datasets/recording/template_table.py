@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import duckdb
 import pyarrow as pa
 
-from rcabench.datasets.staged_rows import StagedRows
-from rcabench.datasets.templates import TemplateMiner
+from rcabench.datasets.recording.staged_rows import StagedRows
+from rcabench.datasets.recording.templates import TemplateMiner
 
 _BATCH = 10_000
 

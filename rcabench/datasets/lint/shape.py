@@ -11,7 +11,7 @@ from itertools import combinations
 from rcabench.core.component import Level
 from rcabench.core.incident import Incident
 from rcabench.core.truth import Case
-from rcabench.datasets.finding import Finding, Severity
+from rcabench.datasets.lint.finding import Finding, Severity
 
 _ENOUGH = 8
 """Cases from which on a correlation says something."""

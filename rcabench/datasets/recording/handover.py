@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rcabench.core.errors import DataError
-from rcabench.datasets import layout
 from rcabench.datasets.import_summary import KEPT_ROWS, SkipLog
-from rcabench.datasets.templates import statement_sql
+from rcabench.datasets.recording import layout
+from rcabench.datasets.recording.templates import statement_sql
 from rcabench.plugins import did_you_mean
 
 _UTC_TYPE = "TIMESTAMP WITH TIME ZONE"

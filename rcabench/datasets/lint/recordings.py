@@ -8,8 +8,8 @@ from datetime import timedelta
 from itertools import combinations
 
 from rcabench.core.time import TimeWindow
-from rcabench.datasets.finding import Finding, Severity
-from rcabench.datasets.recording_facts import MODALITIES, RecordingFacts
+from rcabench.datasets.lint.facts import MODALITIES, RecordingFacts
+from rcabench.datasets.lint.finding import Finding, Severity
 
 _TEXTS = (
     ("metrics", "metric"), ("metrics", "CAST(attributes AS VARCHAR)"), ("spans", "operation"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import duckdb
 
-from rcabench.datasets.staged_rows import StagedRows
+from rcabench.datasets.recording.staged_rows import StagedRows
 
 
 def mark_doubles(connection: duckdb.DuckDBPyConnection, rows: StagedRows) -> int:

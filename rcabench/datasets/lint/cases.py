@@ -8,8 +8,8 @@ from datetime import timedelta
 from rcabench.core.component import Level
 from rcabench.core.time import format_utc
 from rcabench.core.truth import Case, RootCause
-from rcabench.datasets.finding import Finding, Severity
-from rcabench.datasets.recording_facts import MODALITIES, RecordingFacts
+from rcabench.datasets.lint.facts import MODALITIES, RecordingFacts
+from rcabench.datasets.lint.finding import Finding, Severity
 
 _SPARSE = timedelta(minutes=5)
 """The sparsest metrics come every five minutes; less than that is not missing."""

@@ -14,12 +14,12 @@ import duckdb
 import pyarrow as pa
 
 from rcabench.core.errors import DataError
-from rcabench.datasets import handover, layout, span_links
 from rcabench.datasets.import_summary import Progress, SkipLog
-from rcabench.datasets.places import Places
-from rcabench.datasets.staged_rows import Codes, StagedRows, ordered, row_bytes, stretch_counts
-from rcabench.datasets.table_file import write_table_file
-from rcabench.datasets.template_table import mine_templates, with_templates
+from rcabench.datasets.recording import handover, layout, span_links
+from rcabench.datasets.recording.places import Places
+from rcabench.datasets.recording.staged_rows import Codes, StagedRows, ordered, row_bytes, stretch_counts
+from rcabench.datasets.recording.table_file import write_table_file
+from rcabench.datasets.recording.template_table import mine_templates, with_templates
 from rcabench.telemetry.base import COLUMNS
 
 _ROW_GROUP_BYTES = 64_000_000

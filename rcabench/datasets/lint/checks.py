@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from rcabench.datasets.finding import Finding, Severity
 from rcabench.datasets.folder import Dataset
-from rcabench.datasets.lint_cases import case_findings
-from rcabench.datasets.lint_recordings import recording_findings
-from rcabench.datasets.lint_shape import shape_findings
-from rcabench.datasets.recording_facts import RecordingFacts
+from rcabench.datasets.lint.cases import case_findings
+from rcabench.datasets.lint.facts import RecordingFacts
+from rcabench.datasets.lint.finding import Finding, Severity
+from rcabench.datasets.lint.recordings import recording_findings
+from rcabench.datasets.lint.shape import shape_findings
 
 __all__ = ["Finding", "Severity", "lint"]
 

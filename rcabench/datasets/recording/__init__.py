@@ -1,0 +1,1 @@
+"""One recording on its way to disk: staged, cleaned, put in order, written."""
