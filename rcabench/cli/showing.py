@@ -10,9 +10,9 @@ from rcabench.core.errors import DatasetNotFound
 from rcabench.core.time import format_utc
 from rcabench.datasets.cards import card_names, find_card
 from rcabench.datasets.catalog import catalogue, data_root, find_dataset
-from rcabench.datasets.finding import Severity
 from rcabench.datasets.folder import Dataset
 from rcabench.datasets.lint import lint
+from rcabench.datasets.lint.finding import Severity
 from rcabench.scoring.taxonomy import Taxonomy
 
 _ABSENT = "-"
