@@ -4,26 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from statistics import median
+from random import Random
 
 from rcabench.agents.base import Example
+from rcabench.core.digest import digest_plain
 from rcabench.core.incident import Incident
+from rcabench.core.time import to_micros
 from rcabench.core.truth import Case, Truth
 from rcabench.core.verdict import Candidate, Verdict
+
+_UNITS = (timedelta(minutes=1), timedelta(seconds=1), timedelta(milliseconds=1), timedelta(microseconds=1))
 
 
 def posed(cases: Sequence[Case], *, onset_given: bool) -> dict[str, Incident]:
     """Return the incidents as diagnosers see them, by id: with the onset, or with none.
 
-    Where the onset is given, a healthy window gets one too, at the usual offset into its window: without it,
-    its absence would give the answer away.
+    Where the onset is given, a healthy window gets one too, drawn from where faults begin in their windows:
+    without any, or with the same as every other healthy window, it would be known for what it is.
     """
     if not onset_given:
         return {case.incident.id: case.incident.with_onset(None) for case in cases}
     offsets = sorted(found - case.incident.window.start for case in cases if (found := onset_of(case.truth)))
-    usual = median(offset.total_seconds() for offset in offsets) if offsets else None
     return {
-        case.incident.id: case.incident.with_onset(onset_of(case.truth) or _usual_onset(case.incident, usual))
+        case.incident.id: case.incident.with_onset(onset_of(case.truth) or _drawn_onset(case.incident, offsets))
         for case in cases
     }
 
@@ -76,8 +79,17 @@ def examples_for(case: Case, cases: Sequence[Case], incidents: dict[str, Inciden
     return tuple(Example(incident=incidents[other.incident.id], answer=answer(other.truth)) for other in others)
 
 
-def _usual_onset(incident: Incident, offset_seconds: float | None) -> datetime | None:
-    if offset_seconds is None:
+def _drawn_onset(incident: Incident, offsets: Sequence[timedelta]) -> datetime | None:
+    """Return a moment between where two faults that follow each other in the sorted `offsets` would have begun.
+
+    It is as round as theirs are. The draw depends on the window alone, so that ids change nothing.
+    """
+    if not offsets:
         return None
-    onset = incident.window.start + timedelta(seconds=offset_seconds)
-    return onset if onset in incident.window else incident.window.start
+    window = incident.window
+    draw = Random(digest_plain([to_micros(window.start), to_micros(window.end)]))
+    place, part = divmod(draw.random() * (len(offsets) - 1), 1.0)
+    low, high = offsets[int(place)], offsets[min(int(place) + 1, len(offsets) - 1)]
+    unit = next(unit for unit in _UNITS if all(offset % unit == timedelta() for offset in offsets))
+    onset = window.start + round((low + part * (high - low)) / unit) * unit
+    return onset if onset in window else window.start

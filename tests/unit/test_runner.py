@@ -12,7 +12,7 @@ import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -28,7 +28,8 @@ from rcabench.core.incident import Incident
 from rcabench.core.question import Coverage, LogLines, MetricPoints
 from rcabench.core.run import RunRecord
 from rcabench.core.score import Score
-from rcabench.core.truth import Truth
+from rcabench.core.time import TimeWindow
+from rcabench.core.truth import Case, RootCause, Truth
 from rcabench.core.usage import Usage
 from rcabench.core.verdict import Candidate, Evidence, Modality, Turn, Verdict
 from rcabench.datasets.folder import Dataset
@@ -44,6 +45,7 @@ from rcabench.runner.walk import Step, run
 from rcabench.scoring.onset import OnsetMatch
 from rcabench.telemetry.base import Telemetry
 from rcabench.telemetry.replay import Budget
+from rcabench.testing import small_incident
 
 GUESS = Verdict(candidates=(Candidate(service="cart"),))
 
@@ -366,8 +368,9 @@ def test_the_onset_is_told_only_where_the_plan_says_so(tiny_dataset: Path) -> No
 
     assert all(r.diagnosis.onset_given for r in evaluate(method, tiny_dataset, onset="given").record.results)
     offsets = [incident.hints.onset - incident.window.start for incident in seen.values() if incident.hints.onset]
-    # The healthy window among them is told the usual offset: without any it would be known for what it is.
-    assert sorted(offsets) == [timedelta(minutes=1), *[timedelta(minutes=6)] * 6]
+    # The healthy window among them is told one as well: without any it would be known for what it is.
+    assert len(offsets) == 7
+    assert sorted(offsets)[:1] + sorted(offsets)[-5:] == [timedelta(minutes=1), *[timedelta(minutes=6)] * 5]
 
 
 def test_a_dataset_that_does_not_know_every_onset_tells_none(tiny_dataset: Path, tmp_path: Path) -> None:
@@ -652,3 +655,31 @@ def test_posed_incidents_keep_everything_but_the_onset(tiny_dataset: Path) -> No
     cases = Dataset.load(tiny_dataset).cases
     incidents = posed(cases, onset_given=True)
     assert {incident.with_onset(None) for incident in incidents.values()} == {case.incident for case in cases}
+
+
+def test_healthy_windows_are_told_onsets_that_do_not_give_them_away() -> None:
+    """As precise as a fault's, among the faults', and neither equal to one of them nor to each other."""
+    hours = [datetime(2026, 1, 1, hour, tzinfo=UTC) for hour in range(20)]
+    cases = [
+        Case(
+            incident=replace(
+                small_incident(), id=str(hour), window=TimeWindow(start=hour, end=hour + timedelta(minutes=10))
+            ),
+            truth=Truth()
+            if hour.hour % 2
+            else Truth(root_causes=(RootCause(service="a", onset=hour + timedelta(seconds=7 + 29 * hour.hour)),)),
+            recording="r",
+        )
+        for hour in hours
+    ]
+    incidents = posed(cases, onset_given=True)
+    offsets: dict[bool, list[timedelta]] = {True: [], False: []}
+    for case in cases:
+        onset = incidents[case.incident.id].hints.onset
+        assert onset is not None
+        offsets[case.truth.healthy].append(onset - case.incident.window.start)
+
+    assert len({*offsets[True], *offsets[False]}) == len(cases)
+    assert all(min(offsets[False]) < offset < max(offsets[False]) for offset in offsets[True])
+    assert all(offset % timedelta(seconds=1) == timedelta() for offset in offsets[True])
+    assert posed(cases[::-1], onset_given=True) == incidents
