@@ -6,6 +6,7 @@ import gc
 import types
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import fields, is_dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -292,6 +293,22 @@ def test_a_backend_that_answers_with_other_times_is_stopped(telemetry: MemoryTel
     leaking = _Leaking(telemetry.ask(MetricPoints()))
     with pytest.raises(QuestionError, match="outside of the windows asked about"):
         Replay(leaking, visible=(WINDOW,)).ask(MetricPoints())
+
+
+@pytest.mark.parametrize(("moment", "inside"), [(WINDOW.start, True), (WINDOW.end, False)])
+def test_a_window_holds_its_start_and_not_its_end(telemetry: MemoryTelemetry, moment: datetime, inside: bool) -> None:
+    answer = telemetry.ask(MetricPoints(windows=(WINDOW,))).head(1)
+    answer["time"] = pd.Series([moment], index=answer.index).astype(answer["time"].dtype)
+    with nullcontext() if inside else pytest.raises(QuestionError, match=r"with 1 time\(s\) outside"):
+        Replay(_Leaking(answer), visible=(WINDOW,)).ask(MetricPoints())
+
+
+def test_a_budget_of_rows_may_be_used_to_the_last_row(telemetry: MemoryTelemetry) -> None:
+    question = MetricPoints(windows=(WINDOW,))
+    rows = len(telemetry.ask(question))
+    assert len(Replay(telemetry, visible=(WINDOW,), budget=Budget(rows=rows)).ask(question)) == rows
+    with pytest.raises(BudgetExceeded):
+        Replay(telemetry, visible=(WINDOW,), budget=Budget(rows=rows - 1)).ask(question)
 
 
 def test_a_backend_that_answers_with_other_columns_is_stopped(telemetry: MemoryTelemetry) -> None:

@@ -57,6 +57,13 @@ def test_the_bootstrap_of_skewed_values_is_not_symmetric() -> None:
     assert high - mean > mean - low > 0
 
 
+def test_the_bootstrap_accelerates_as_scipys_bca_where_values_are_skewed() -> None:
+    values = [float(2**power) for power in range(12)]
+    theirs = scipy.stats.bootstrap((values,), np.mean, n_resamples=20_000, rng=1, method="BCa").confidence_interval
+
+    assert bootstrap(values) == pytest.approx((theirs.low, theirs.high), rel=0.08)
+
+
 def test_the_bootstrap_is_the_same_every_time_and_in_any_order() -> None:
     values = [0.1, 0.9, 0.5, 0.5, 0.0, 1.0, 0.3]
 
