@@ -609,6 +609,23 @@ def test_a_dataset_that_changed_since_the_run_is_not_scored_against(tiny_dataset
         score(tmp_path / "run")
 
 
+def test_a_failed_diagnosis_keeps_the_questions_that_it_asked(tiny_dataset: Path, tmp_path: Path) -> None:
+    async def method(incident: Incident, telemetry: Telemetry) -> Verdict:
+        telemetry.ask(Coverage())
+        raise ZeroDivisionError
+
+    diagnosis = only(evaluate(method, tiny_dataset, limit=1, out=tmp_path / "run").record)
+    assert diagnosis.failure is not None
+    assert diagnosis.usage.queries == 1
+    assert [type(entry.question) for entry in read_queries(tmp_path / "run")[diagnosis.key]] == [Coverage]
+
+
+def test_a_limit_takes_the_first_cases_of_the_dataset(tiny_dataset: Path) -> None:
+    record = evaluate(guess, tiny_dataset, limit=2).record
+    first = [case.incident.id for case in Dataset.load(tiny_dataset).cases[:2]]
+    assert [result.diagnosis.incident_id for result in record.results] == first
+
+
 def test_only_the_chosen_cases_are_asked(tiny_dataset: Path) -> None:
     dataset = Dataset.load(tiny_dataset)
     chosen = dataset.cases[3:5]
