@@ -55,11 +55,12 @@ class Task:
 def derived_seed(seed: int, contestant: Contestant, attempt: int, incident: Incident) -> int:
     """Return a seed of 32 bits that differs between diagnosers, attempts and incidents.
 
-    The incident counts by its time, not by its id: shuffled ids must not change a result, and equal seeds
-    for all incidents would make a random diagnoser's misses depend on each other.
+    The incident counts by its time, not by its id or by the name that somebody gave to the dataset:
+    neither may change a result, and equal seeds for all incidents would make a random diagnoser's
+    misses depend on each other.
     """
     who = contestant.to_plain() if isinstance(contestant, Spec) else None
-    when = [incident.dataset, to_micros(incident.window.start), to_micros(incident.window.end)]
+    when = [to_micros(incident.window.start), to_micros(incident.window.end)]
     return int(digest_plain([seed, who, attempt, when])[:8], 16)
 
 

@@ -180,6 +180,21 @@ def test_healthy_cases_differ_from_issues_in_nothing_but_time_and_measured_value
     assert len(shapes) == 1
 
 
+def test_a_node_that_only_the_issues_know_is_left_out_so_that_nodes_do_not_tell_health(tmp_path: Path) -> None:
+    layout = Layout()
+    layout.baseline = [",".join(line.split(",")[: 1 + 2 * (len(NODES) - 2)]) for line in layout.baseline or ()]
+    dataset, summary = imported(layout, tmp_path)
+    rows = metrics_of(dataset)
+    nodes = [
+        frozenset(rows[(rows["time"] >= w.start) & (rows["time"] < w.end)]["service"])
+        for case in dataset.cases
+        for w in [case.incident.window]
+    ]
+
+    assert set(nodes) == {frozenset(NODES[:2])}
+    assert any("2 node(s) seen in one of the two recordings only" in notice for notice in summary.notices)
+
+
 def test_the_history_of_every_case_begins_with_the_first_case_whether_healthy_or_not(tmp_path: Path) -> None:
     dataset, _ = imported(Layout(), tmp_path)
     first, *others = sorted((case.incident for case in dataset.cases), key=lambda incident: incident.window)

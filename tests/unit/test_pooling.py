@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rcabench.agents.call_graph import descendants, likeliest_chain
 from rcabench.agents.cross_examination import cross_examine
 from rcabench.agents.lineup import lineup_names, load_lineup
-from rcabench.agents.pooling import Weights, pool
+from rcabench.agents.pooling import Weights, effective, pool
 from rcabench.agents.scene import Placement, Scene, stretches
 from rcabench.agents.specialists.base import Report
 from rcabench.agents.specialists.metric_kinds import kind_of
@@ -100,6 +100,14 @@ def test_disputed_evidence_falls_behind_undisputed_evidence() -> None:
     assert ranking(*examined)[0] == "db"
 
 
+def test_a_dispute_takes_its_share_of_the_strength_and_a_confirmation_adds_to_it() -> None:
+    plain, weights = evidence("cart", 0.5), Weights(other=1.0, disputed=0.6, confirmed=0.2)
+
+    assert effective(plain, weights) == pytest.approx(0.5)
+    assert effective(replace(plain, disputed_by=("log:silent",)), weights) == pytest.approx(0.2)
+    assert effective(replace(plain, confirmed_by=("x",)), weights) == pytest.approx(1 - 0.5**1.2)
+
+
 def test_silence_about_a_service_that_nobody_watches_disputes_nothing() -> None:
     reports = (
         Report(modality=Modality.METRIC, evidence=(evidence("cart", 0.9, Signal.RESOURCE, Modality.METRIC),)),
@@ -183,6 +191,30 @@ def test_the_fault_type_with_the_most_weight_is_named_first() -> None:
     )
 
     assert pool(items, SCENE, Weights(other=0.9))[0].fault_types == ("cpu", "network_delay")
+
+
+def test_a_vague_fault_type_is_named_only_where_nobody_knows_better() -> None:
+    vague = evidence("cart", 0.9, Signal.LATENCY, fault_type="latency")
+    clear = evidence("cart", 0.5, Signal.RESOURCE, Modality.METRIC, fault_type="cpu")
+
+    assert pool((vague, clear), SCENE, Weights(other=0.9))[0].fault_types == ("cpu", "latency")
+    assert pool((vague,), SCENE, Weights(other=0.9))[0].fault_types == ("latency",)
+
+
+def test_the_strongest_piece_of_a_kind_counts_whatever_its_name() -> None:
+    strong, weak = evidence("cart", 0.8, tag="a"), evidence("cart", 0.3, tag="b")
+    renamed = evidence("cart", 0.3, tag="a"), evidence("cart", 0.8, tag="b")
+
+    assert pool((strong, weak), SCENE, Weights(other=1.0))[0].suspicion == pytest.approx(0.8)
+    assert pool(renamed, SCENE, Weights(other=1.0))[0].suspicion == pytest.approx(0.8)
+
+
+def test_the_alerting_service_itself_is_on_the_alerts_path() -> None:
+    alert = ComponentRef(level=Level.SERVICE, name="cart")
+    scene = replace(SCENE, incident=replace(INCIDENT, symptom_component=alert))
+    own = evidence("cart", 0.5, Signal.SELF_TIME)
+
+    assert pool((own,), scene, Weights(other=1.0))[0].suspicion == pytest.approx(0.5)
 
 
 def test_without_strong_evidence_the_team_abstains_and_says_why() -> None:

@@ -475,6 +475,7 @@ def test_a_seed_depends_on_the_incident_by_its_content_alone(tiny_dataset: Path)
     first, second = (case.incident for case in Dataset.load(tiny_dataset).cases[:2])
     spec = Spec(name="random")
     assert derived_seed(0, spec, 0, first) == derived_seed(0, spec, 0, replace(first, id="another"))
+    assert derived_seed(0, spec, 0, first) == derived_seed(0, spec, 0, replace(first, dataset="renamed"))
     assert derived_seed(0, spec, 0, first) != derived_seed(0, spec, 0, second)
 
 

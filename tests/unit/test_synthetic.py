@@ -496,3 +496,14 @@ def test_every_operation_of_a_request_belongs_to_a_service() -> None:
 
 def test_the_generator_keeps_to_what_every_dataset_adapter_promises() -> None:
     check_dataset_adapter(lambda: Synthetic(services=10, incidents=2, healthy=1, window_minutes=2), None)
+
+
+def test_a_service_may_be_at_fault_again_before_all_others_were_so_that_exclusion_tells_nothing() -> None:
+    system = a_system()
+    plans = [
+        plan_episodes(system, incidents=12, healthy=0, window_seconds=600.0, rng=np.random.default_rng(seed))
+        for seed in range(10)
+    ]
+    services = [{episode.fault.service for episode in plan if episode.fault is not None} for plan in plans]
+
+    assert all(len(distinct) < 12 for distinct in services)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -72,6 +72,7 @@ class PetShop:
             edges = read_graph(root / "graph.csv")
             baseline = self._baseline(root, writer)
             period = period_of(issues[0].samples)
+            issues, baseline = _of_both_months(issues, baseline, writer)
             healthy = healthy_windows(baseline, issues, count=self.healthy_windows, period=period, seed=self.seed)
             if len(healthy) < self.healthy_windows and baseline:
                 writer.notice(f"the baseline has room for {len(healthy)} of {self.healthy_windows} healthy windows")
@@ -100,6 +101,33 @@ class PetShop:
             f"{self.traffic} has no noissue/metrics.csv: no reference for its incidents, and no healthy window"
         )
         return ()
+
+
+def _of_both_months(
+    issues: Sequence[Issue], baseline: tuple[Sample, ...], writer: DatasetWriter
+) -> tuple[tuple[Issue, ...], tuple[Sample, ...]]:
+    """Leave out the nodes that only the issues or only the baseline know.
+
+    The two were recorded months apart; a node that one of them lacks would tell by its mere presence
+    whether a window was cut from the baseline, and so whether it is healthy.
+    """
+    if not baseline:
+        return tuple(issues), baseline
+    of_issues = {series.service for issue in issues for sample in issue.samples for series in sample.values}
+    of_baseline = {series.service for sample in baseline for series in sample.values}
+    common = of_issues & of_baseline
+    lost = sorted((of_issues | of_baseline) - common)
+    if lost:
+        writer.notice(f"{len(lost)} node(s) seen in one of the two recordings only are left out: {', '.join(lost)}")
+    kept = tuple(replace(issue, samples=_of(issue.samples, common)) for issue in issues)
+    return kept, _of(baseline, common)
+
+
+def _of(samples: Sequence[Sample], services: Collection[str]) -> tuple[Sample, ...]:
+    return tuple(
+        replace(sample, values={known: value for known, value in sample.values.items() if known.service in services})
+        for sample in samples
+    )
 
 
 def _find(folder: Path, traffic: str) -> Path:

@@ -56,7 +56,7 @@ class Synthetic:
         3
     """
 
-    generator: ClassVar[str] = "1"
+    generator: ClassVar[str] = "2"
     """Raised whenever the same options no longer give the same data, so that caches are not reused."""
 
     services: int = 12

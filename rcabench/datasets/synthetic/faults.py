@@ -185,12 +185,12 @@ def _matters(system: System) -> npt.NDArray[np.bool_]:
 
 
 def _fault_services(system: System, incidents: int, rng: np.random.Generator) -> list[int]:
-    """Draw the services at fault among those that matter to users, each once before any comes again."""
-    candidates = np.flatnonzero(_matters(system))
-    drawn: list[int] = []
-    while len(drawn) < incidents:
-        drawn.extend(int(s) for s in rng.permutation(candidates))
-    return drawn[:incidents]
+    """Draw the services at fault among those that matter to users, each time from all of them.
+
+    Drawn without replacement, the services that had no fault yet would be the likelier ones: whoever
+    learns from the other incidents could answer by exclusion.
+    """
+    return [int(service) for service in rng.choice(np.flatnonzero(_matters(system)), size=incidents)]
 
 
 def _fault(
