@@ -97,7 +97,7 @@ class DatasetWriter:
         folder = Path(folder).absolute()
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             if not overwrite:
-                raise DataError(folder, "is not empty", remedy="choose another folder, or say overwrite")
+                raise DataError(folder, "is not empty", remedy="choose another folder, or replace it with --overwrite")
             if not (folder / MANIFEST).is_file():
                 raise DataError(folder, "is no dataset, so it is not overwritten", remedy="choose another folder")
         folder.parent.mkdir(parents=True, exist_ok=True)

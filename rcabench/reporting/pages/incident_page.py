@@ -103,7 +103,7 @@ def _hints(incident: Incident) -> str:
         parts.append(figures.counted(hints.failures, "root cause"))
     if hints.fault_types:
         parts.append(f"fault types {', '.join(hints.fault_types)}")
-    return "; ".join(parts) or "none beyond the onset setting"
+    return "; ".join((*parts, "the onset, where a heading below says so"))
 
 
 def _answers(group: Group, incident: str) -> list[Answer]:
