@@ -8,6 +8,7 @@ from typing import Protocol
 
 from rcabench.agents.scene import Scene
 from rcabench.core.component import ComponentRef, Level
+from rcabench.core.question import Question
 from rcabench.core.verdict import Evidence, Modality, Signal
 from rcabench.telemetry.base import Telemetry
 
@@ -41,6 +42,32 @@ class Specialist(Protocol):
     def investigate(self, scene: Scene, telemetry: Telemetry) -> Report:
         """Return what changed, and where."""
         ...
+
+
+def evidence_of(
+    modality: Modality,
+    component: ComponentRef,
+    what: str,
+    *,
+    scene: Scene,
+    claim: str,
+    strength: float,
+    signal: Signal | None,
+    fault_type: str | None,
+    question: Question,
+) -> Evidence:
+    """Return a piece of evidence about a component; `what` tells it from others about the same one."""
+    return Evidence(
+        id=f"{modality}:{component}:{what}",
+        modality=modality,
+        component=component,
+        claim=claim,
+        strength=round(float(strength), 4),
+        signal=signal,
+        fault_type=fault_type,
+        onset=scene.onset,
+        question=question,
+    )
 
 
 def strongest(evidence: Iterable[Evidence], *, limit: int) -> tuple[Evidence, ...]:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from rcabench.agents.scene import Scene
-from rcabench.agents.specialists.base import Report, component_of, strongest
+from rcabench.agents.specialists.base import Report, component_of, evidence_of, strongest
 from rcabench.agents.specialists.share import Shares, share_shift, share_strength, suspicious_shares
 from rcabench.core.fault import FaultType
 from rcabench.core.question import SpanLogChanges, TemplateChanges
@@ -93,18 +93,18 @@ class LogSpecialist:
             if component is None:
                 continue
             key = (row["pod"], row["operation"])
-            yield Evidence(
-                id=f"log:{component}:statement:{row['operation']}:{row['template_id']}",
-                modality=self.modality,
-                component=component,
+            yield evidence_of(
+                self.modality,
+                component,
+                f"statement:{row['operation']}:{row['template_id']}",
+                scene=scene,
                 claim=(
                     f"{change['now']:.0%} of {int(row['spans'])} {row['operation']} log {row['template']!r}, "
                     f"before {change['before']:.0%} of {int(row['baseline_spans'])}"
                 ),
-                strength=round(float(strengths[position]), 4),
+                strength=strengths[position],
                 signal=Signal.BEHAVIOR,
                 fault_type=FaultType.CODE_RETURN if key in replaced else FaultType.CODE_EXCEPTION,
-                onset=scene.onset,
                 question=SpanLogChanges(
                     windows=(scene.after,),
                     baseline=scene.baseline,
@@ -129,18 +129,18 @@ class LogSpecialist:
             component = component_of(row["service"], row["pod"], row["host"])
             if component is None:
                 continue
-            yield Evidence(
-                id=f"log:{component}:template:{row['template_id']}",
-                modality=self.modality,
-                component=component,
+            yield evidence_of(
+                self.modality,
+                component,
+                f"template:{row['template_id']}",
+                scene=scene,
                 claim=(
                     f"{int(row['count'])} lines {row['template']!r} ({row['severity'] or 'no severity'}), "
                     f"{int(row['baseline_count'])} in the baseline"
                 ),
-                strength=round(float(strengths[position]), 4),
+                strength=strengths[position],
                 signal=Signal.ERROR if alarming[position] else Signal.BEHAVIOR,
                 fault_type=FaultType.CODE_EXCEPTION if alarming[position] else None,
-                onset=scene.onset,
                 question=TemplateChanges(
                     windows=(scene.after,),
                     baseline=scene.baseline,

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from rcabench.agents.scene import Scene
-from rcabench.agents.specialists.base import Report, component_of, strongest
+from rcabench.agents.specialists.base import Report, component_of, evidence_of, strongest
 from rcabench.agents.specialists.metric_kinds import MetricKind, kind_of
 from rcabench.agents.specialists.shift import level_shift, saturate
 from rcabench.core.component import ComponentRef, Level
@@ -17,6 +17,11 @@ from rcabench.core.fault import FaultType
 from rcabench.core.question import MetricChanges
 from rcabench.core.verdict import Evidence, Modality, Signal
 from rcabench.telemetry.base import Telemetry
+
+_DENSE, _ENOUGH = 0.9, 5
+"""A pod can fall silent only if it had this share of the densest pod's samples before, and so many of each series."""
+_SILENCE = 0.8
+"""Strength of a silence: nothing measures how silent a pod is."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,18 +84,18 @@ class MetricSpecialist:
                 continue
             rose = shifts["up"].iloc[int(position)] >= shifts["down"].iloc[int(position)]
             reached = row["q75"] if rose else row["q25"]
-            yield Evidence(
-                id=f"metric:{component}:{row['metric']}",
-                modality=self.modality,
-                component=component,
+            yield evidence_of(
+                self.modality,
+                component,
+                f"{row['metric']}",
+                scene=scene,
                 claim=(
                     f"{row['metric']} {'rose' if rose else 'fell'} from {row['baseline_median']:.4g} (median before) "
                     f"to {reached:.4g} ({'upper' if rose else 'lower'} quartile after), {scores[position]:.1f} sigma"
                 ),
-                strength=round(float(strengths[position]), 4),
+                strength=strengths[position],
                 signal=kind.signal,
                 fault_type=kind.fault_type,
-                onset=scene.onset,
                 question=MetricChanges(
                     windows=(scene.after,),
                     baseline=scene.long_baseline,
@@ -107,22 +112,17 @@ class MetricSpecialist:
         if not now.any():
             return
         for pod in silent:
-            yield Evidence(
-                id=f"metric:pod:{pod}:silent",
-                modality=self.modality,
-                component=ComponentRef(level=Level.POD, name=str(pod)),
+            yield evidence_of(
+                self.modality,
+                ComponentRef(level=Level.POD, name=str(pod)),
+                "silent",
+                scene=scene,
                 claim=f"{pod} reports no metric any more; before, {int(before[pod])} samples of each",
                 strength=_SILENCE,
                 signal=Signal.RESOURCE,
                 fault_type=FaultType.CRASH,
-                onset=scene.onset,
                 question=MetricChanges(windows=(scene.after,), baseline=scene.long_baseline),
             )
-
-
-_DENSE = 0.9
-_ENOUGH = 5
-_SILENCE = 0.8
 
 
 def _bad_score(shifts: pd.DataFrame, kind: MetricKind) -> pd.Series[float]:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from rcabench.agents.scene import Scene
-from rcabench.agents.specialists.base import Report, component_of, strongest
+from rcabench.agents.specialists.base import Report, component_of, evidence_of, strongest
 from rcabench.agents.specialists.share import Shares, share_shift, share_strength, suspicious_shares
 from rcabench.agents.specialists.shift import Floats, duration_shift, saturate
 from rcabench.core.component import ComponentRef, Level
@@ -94,19 +94,19 @@ class TraceSpecialist:
             component = component_of(row["service"], row["pod"])
             if component is None:
                 continue
-            yield Evidence(
-                id=f"trace:{component}:self_time:{row['operation']}",
-                modality=self.modality,
-                component=component,
+            yield evidence_of(
+                self.modality,
+                component,
+                f"self_time:{row['operation']}",
+                scene=scene,
                 claim=(
                     f"{row['operation']} itself takes {row['self_p50'] / 1000:.4g} ms (median; p95 "
                     f"{row['self_p95'] / 1000:.4g}) instead of {row['baseline_self_p50'] / 1000:.4g} (p95 "
                     f"{row['baseline_self_p95'] / 1000:.4g}), {shift['factor']:.3g} times, n = {int(row['self_count'])}"
                 ),
-                strength=round(float(strengths[position]), 4),
+                strength=strengths[position],
                 signal=Signal.SELF_TIME,
                 fault_type=FaultType.CPU,
-                onset=scene.onset,
                 question=OperationChanges(
                     windows=(scene.after,), baseline=scene.baseline, services=_named(row["service"])
                 ),
@@ -124,20 +124,20 @@ class TraceSpecialist:
             component = component_of(row["callee_service"], row["callee_pod"])
             if component is None:
                 continue
-            yield Evidence(
-                id=f"trace:{component}:call_gap:{row['caller_service']}",
-                modality=self.modality,
-                component=component,
+            yield evidence_of(
+                self.modality,
+                component,
+                f"call_gap:{row['caller_service']}",
+                scene=scene,
                 claim=(
                     f"calls from {row['caller_service']} wait {row['gap_p50'] / 1000:.4g} ms (median; p95 "
                     f"{row['gap_p95'] / 1000:.4g}) beyond the callee's own time instead of "
                     f"{row['baseline_gap_p50'] / 1000:.4g} (p95 {row['baseline_gap_p95'] / 1000:.4g}), "
-                    f"n = {int(row['count'])}; other calls of the same caller do not"
+                    f"n = {int(row['count'])}; the caller itself does not explain it"
                 ),
-                strength=round(float(strengths[position]), 4),
+                strength=strengths[position],
                 signal=Signal.CALL_GAP,
                 fault_type=FaultType.NETWORK_DELAY,
-                onset=scene.onset,
                 question=EdgeChanges(
                     windows=(scene.after,), baseline=scene.baseline, services=_named(row["callee_service"])
                 ),
@@ -153,18 +153,18 @@ class TraceSpecialist:
         for position in np.flatnonzero(strengths >= self.minimum):
             row, change = calls.iloc[int(position)], shift.iloc[int(position)]
             component = ComponentRef(level=Level.SERVICE, name=row["child_service"])
-            yield Evidence(
-                id=f"trace:{component}:unanswered:{row['service']}:{row['operation']}",
-                modality=self.modality,
-                component=component,
+            yield evidence_of(
+                self.modality,
+                component,
+                f"unanswered:{row['service']}:{row['operation']}",
+                scene=scene,
                 claim=(
                     f"{change['now']:.0%} of {int(row['parents'])} calls {row['operation']} of {row['service']} "
                     f"arrive, before {change['before']:.0%} of {int(row['baseline_parents'])}"
                 ),
-                strength=round(float(strengths[position]), 4),
+                strength=strengths[position],
                 signal=Signal.ERROR,
                 fault_type=FaultType.CRASH,
-                onset=scene.onset,
                 question=CallChanges(windows=(scene.after,), baseline=scene.baseline, services=_named(row["service"])),
             )
 
@@ -182,18 +182,18 @@ class TraceSpecialist:
             target = row["child_operation"]
             if isinstance(row["child_service"], str) and row["child_service"] != row["service"]:
                 target = f"{row['child_service']} {target}"
-            yield Evidence(
-                id=f"trace:{component}:branch:{row['operation']}>{target}",
-                modality=self.modality,
-                component=component,
+            yield evidence_of(
+                self.modality,
+                component,
+                f"branch:{row['operation']}>{target}",
+                scene=scene,
                 claim=(
                     f"{change['now']:.0%} of {int(row['parents'])} {row['operation']} call {target}, "
                     f"before {change['before']:.0%} of {int(row['baseline_parents'])}"
                 ),
-                strength=round(float(strengths[position]), 4),
+                strength=strengths[position],
                 signal=Signal.BEHAVIOR,
                 fault_type=FaultType.CODE_EXCEPTION if change["difference"] < 0 else FaultType.CODE_RETURN,
-                onset=scene.onset,
                 question=CallChanges(windows=(scene.after,), baseline=scene.baseline, services=_named(row["service"])),
             )
 
@@ -207,18 +207,18 @@ class TraceSpecialist:
             component = component_of(row["service"], row["pod"])
             if component is None:
                 continue
-            yield Evidence(
-                id=f"trace:{component}:error:{row['operation']}",
-                modality=self.modality,
-                component=component,
+            yield evidence_of(
+                self.modality,
+                component,
+                f"error:{row['operation']}",
+                scene=scene,
                 claim=(
                     f"{change['now']:.0%} of {int(row['count'])} {row['operation']} fail, "
                     f"before {change['before']:.0%} of {int(row['baseline_count'])}"
                 ),
-                strength=round(float(strengths[position]), 4),
+                strength=strengths[position],
                 signal=Signal.ERROR,
                 fault_type=FaultType.ERRORS,
-                onset=scene.onset,
                 question=OperationChanges(
                     windows=(scene.after,), baseline=scene.baseline, services=_named(row["service"])
                 ),
