@@ -182,7 +182,7 @@ def test_petshop_has_26_issues_and_8_healthy_windows_that_share_one_reference(pe
     assert all(case.truth.call_chain for case in issues)
     assert len({case.incident.reference for case in dataset.cases}) == 1
     assert len({case.incident.window.seconds for case in dataset.cases}) == 1
-    assert summary.rows["metrics"] == 179_525
+    assert summary.rows["metrics"] == 178_245
     assert_nothing_in_the_incidents_names_a_fault(dataset)
 
 
