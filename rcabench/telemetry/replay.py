@@ -150,7 +150,7 @@ class _Session:
             return tuple(self.ledger)
 
     def answer(self, question: Question) -> pd.DataFrame | Exception:
-        """Return the answer, or a new exception that remembers nothing of this session."""
+        """Return the answer, or a new exception that remembers nothing of this replay."""
         genuine = _genuine(question)
         if isinstance(genuine, Exception):
             return genuine
