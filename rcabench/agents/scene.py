@@ -65,13 +65,6 @@ class Scene:
         """The stretches that the benchmark declares free of faults, what lies in `after` left out."""
         return tuple(part for window in self.incident.reference for part in _outside(window, self.after))
 
-    @property
-    def services(self) -> tuple[str, ...]:
-        """Every service that is known, sorted."""
-        named = {p.service for p in self.pods.values() if p.service} | set(self.hosts_of) | set(self.callers)
-        named |= {caller for callers in self.callers.values() for caller in callers}
-        return tuple(sorted(named))
-
     def placement(self, component: ComponentRef) -> Placement:
         """Return where a component runs, as far as that is unambiguous."""
         if component.level is Level.POD:

@@ -459,7 +459,7 @@ def test_batches_are_taken_one_by_one(tmp_path: Path) -> None:
 
     def batches(recording: RecordingWriter) -> Iterator[pa.Table]:
         for number in range(3):
-            staged = list(tmp_path.glob(".out.partial-*/work/r/metrics-*.parquet"))
+            staged = list(tmp_path.glob(".out.partial-*/*/r/metrics-*.parquet"))
             held.append(len(staged))
             yield table(time=[at(number)], metric=["m"], value=[float(number)])
 
