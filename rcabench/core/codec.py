@@ -21,7 +21,7 @@ _QUESTIONS_BY_NAME: Mapping[str, type[Question]] = {kind.__name__: kind for kind
 def to_plain(value: object) -> Any:
     """Return `value` as dicts, lists, strings and numbers that `json.dumps` takes.
 
-    A field whose default is None or an empty tuple is left out where it holds just that. A question
+    A field whose default is None or empty is left out where it holds just that. A question
     carries its name under `question`, because a field of type Question may hold any of them.
 
     Raises:
@@ -48,7 +48,9 @@ def to_plain(value: object) -> Any:
 
 
 def _goes_without(field: Field[Any], value: object) -> bool:
-    return (value is None or value == ()) and field.default == value
+    if value is None or value == ():
+        return bool(field.default == value)
+    return field.default_factory is dict and value == {}
 
 
 def from_plain(kind: type[_T], plain: Any) -> _T:

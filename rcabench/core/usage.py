@@ -1,8 +1,9 @@
-"""What a diagnosis costs: time, queries, model calls, tokens, money."""
+"""What a diagnosis costs: time, queries, model calls, tokens, money, and the trouble on the way."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -13,9 +14,16 @@ class Usage:
         seconds: wall time.
         queries: questions asked of the telemetry.
         rows: rows returned by them.
-        calls: calls to a language model.
-        input_tokens, output_tokens, cached_tokens: as the provider reports them.
+        calls: calls to a language model, failed ones and repetitions among them.
+        input_tokens, output_tokens: as the provider reports them; cached and reasoning tokens are
+            among them.
+        cached_tokens: the part of the input that the provider had cached.
+        reasoning_tokens: the part of the output that is thought and not shown.
+        longest_input: tokens of the longest single request: how full the context became.
         usd: money.
+        troubles: `core.trouble.Trouble` -> how often, overcome or not.
+        agents: agent -> its own part, where several share the work; its `seconds` are the time
+            between the first and last thing that it did, so that those of parallel agents overlap.
     """
 
     seconds: float | None = None
@@ -25,4 +33,8 @@ class Usage:
     input_tokens: int | None = None
     output_tokens: int | None = None
     cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    longest_input: int | None = None
     usd: float | None = None
+    troubles: Mapping[str, int] = field(default_factory=dict)
+    agents: Mapping[str, Usage] = field(default_factory=dict)

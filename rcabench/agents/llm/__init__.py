@@ -1,0 +1,1 @@
+"""Agents that a language model drives; the only package that imports AutoGen."""

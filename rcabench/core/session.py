@@ -1,0 +1,107 @@
+"""One diagnosis in the making: what it may spend, what it has spent, and what it leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from rcabench.core.agent_span import AgentSpan
+from rcabench.core.spending import Spending
+from rcabench.core.usage import Usage
+from rcabench.core.verdict import Turn
+
+
+class TapeMode(StrEnum):
+    """What becomes of calls to a language model."""
+
+    AUTO = "auto"
+    """A recorded call is answered from the tape; another one is made, and recorded."""
+    RECORD = "record"
+    """Every call is made, and recorded over what there was."""
+    REPLAY = "replay"
+    """No call is made; one that is not recorded is an error that shows the nearest that is."""
+    OFF = "off"
+    """Every call is made; nothing is kept."""
+
+
+class Tape(Protocol):
+    """Where the calls of one diagnosis are kept, as plain JSON objects in the order in which they ended.
+
+    Both methods may be called from any thread.
+    """
+
+    def entries(self) -> Sequence[Mapping[str, Any]]:
+        """Return what was recorded before this session began."""
+        ...
+
+    def append(self, entry: Mapping[str, Any]) -> None:
+        """Keep one more; once this returns, no kill takes it away."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tracing:
+    """What spans carry beside the conventions.
+
+    Attributes:
+        content: whether messages, tool arguments and results are kept in spans; secrets are redacted either way.
+        tenant, project: whose money it is; kept as `rcabench.tenant` and `rcabench.project`.
+        otlp: whether spans are also sent where the `OTEL_EXPORTER_OTLP_*` variables say.
+    """
+
+    content: bool = False
+    tenant: str | None = None
+    project: str | None = None
+    otlp: bool = False
+
+
+@dataclass(kw_only=True, slots=True, eq=False)
+class Session:
+    """A diagnosis in progress; the one mutable thing that a diagnoser shares with the runner.
+
+    What is put here survives whatever happens to the diagnoser afterwards: a timeout, a
+    cancellation or a crash costs the verdict, never the account of what was spent.
+
+    Attributes:
+        key: dataset, incident id, diagnoser's label, attempt; for the trace, not for decisions.
+        spending: limits on what the models of this diagnosis may cost.
+        deadline: moment of `time.monotonic()` at which the runner gives up; None for none.
+        tape: where model calls are kept; None where nothing is.
+        mode: what becomes of model calls.
+        tracing: what spans carry.
+        usage: spent so far; replaced as a whole by whoever meters.
+        spans: finished so far, in the order in which they ended.
+        transcript: what agents have said so far.
+    """
+
+    key: tuple[str, str, str, int] = ("", "", "", 0)
+    spending: Spending = Spending()  # noqa: RUF009 - frozen
+    deadline: float | None = None
+    tape: Tape | None = None
+    mode: TapeMode = TapeMode.OFF
+    tracing: Tracing = Tracing()
+    usage: Usage | None = None
+    spans: list[AgentSpan] = field(default_factory=list)
+    transcript: list[Turn] = field(default_factory=list)
+
+
+_CURRENT: ContextVar[Session | None] = ContextVar("rcabench_session", default=None)
+
+
+def current_session() -> Session:
+    """Return the session of the diagnosis that this code works for; a new, unrecorded one outside of any."""
+    return _CURRENT.get() or Session()
+
+
+@contextmanager
+def session(opened: Session) -> Iterator[Session]:
+    """Make `opened` the current session of this task, and of the tasks and threads that it starts."""
+    token = _CURRENT.set(opened)
+    try:
+        yield opened
+    finally:
+        _CURRENT.reset(token)

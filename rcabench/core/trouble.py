@@ -1,0 +1,44 @@
+"""What can go wrong between an agent, its model, its tools and its colleagues: one taxonomy for all reports."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Trouble(StrEnum):
+    """A kind of trouble; the part before the dot says who had it. Overcome or not, it is counted."""
+
+    RATE_LIMIT = "model.rate_limit"
+    """The provider asks for patience (HTTP 429)."""
+    UNAVAILABLE = "model.unavailable"
+    """No connection, or the server failed (HTTP 5xx)."""
+    TIMEOUT = "model.timeout"
+    """No answer in time."""
+    AUTH = "model.auth"
+    """The key is missing, wrong, or may not use this model (HTTP 401, 403, 404)."""
+    QUOTA = "model.quota"
+    """The account's money or quota is used up; patience does not help."""
+    REFUSAL = "model.refusal"
+    """The model will not answer: a content filter, or an empty answer."""
+    MALFORMED_RESPONSE = "model.malformed_response"
+    """What came is no answer: broken JSON, a cut stream, no choices, bytes that are no text."""
+    VALIDATION_FAILED = "model.validation_failed"
+    """The answer can be read and is not what was asked for."""
+    CONTEXT_OVERFLOW = "context.overflow"
+    """The conversation is longer than the model reads."""
+    CONTEXT_STALE = "context.stale"
+    """The agent asks again for what its conversation holds already."""
+    TOOL_TIMEOUT = "tool.timeout"
+    """The tool did not answer in time."""
+    BAD_ARGUMENTS = "tool.bad_arguments"
+    """No such tool, or arguments that it does not take."""
+    TOOL_FAILED = "tool.failed"
+    """The tool raised an error."""
+    MALFORMED_RESULT = "tool.malformed_result"
+    """The tool returned something that cannot be shown to a model."""
+    DEADLOCK = "coordination.deadlock"
+    """Nobody makes progress: turns without a tool call and without an answer."""
+    DEADLINE = "coordination.deadline"
+    """The time for this incident is used up."""
+    BUDGET = "coordination.budget"
+    """The calls, tokens or money for this incident are used up."""
