@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from rcabench.core.agent_span import AgentSpan
 from rcabench.core.diagnosis import Diagnosis
 from rcabench.core.score import Score
 
@@ -72,9 +73,19 @@ class ScoredDiagnosis:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunRecord:
-    """A run read back from its folder: everything that reporting needs, without any telemetry."""
+    """A run read back from its folder: everything that reporting needs, without any telemetry.
+
+    Attributes:
+        folder: where it lies.
+        manifest: what it was planned with.
+        results: in the order of the plan.
+        scorers: name -> spec, of the rubric that gave the scores.
+        spans: key of a diagnosis -> what its agents did, in the order in which it ended; diagnoses
+            that left none are not in it. It may be read from the disk only when it is asked.
+    """
 
     folder: str
     manifest: Manifest
     results: tuple[ScoredDiagnosis, ...] = field(default=())
     scorers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    spans: Mapping[tuple[str, str, str, int], tuple[AgentSpan, ...]] = field(default_factory=dict)
