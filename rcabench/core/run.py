@@ -44,6 +44,8 @@ class Manifest:
         config_digest, content_digest: SHA-256 of the experiment and of the agents' content.
         datasets: in the order of the plan.
         diagnosers: label -> spec (name and options).
+        declared: label -> what a diagnoser says of itself beside its spec: models, prices, digests of
+            prompts; plain JSON, no secrets. Those that say nothing are not in it.
         attempts: per case and diagnoser.
         seed: of everything random.
         started_at: UTC.
@@ -60,6 +62,7 @@ class Manifest:
     diagnosers: Mapping[str, Mapping[str, Any]]
     attempts: int = 1
     seed: int = 0
+    declared: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     started_at: datetime
 
 

@@ -7,15 +7,15 @@ import time
 from collections.abc import Callable
 from dataclasses import KW_ONLY, InitVar, dataclass, field
 from datetime import datetime
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rcabench.core.codec import from_plain, to_plain
 from rcabench.core.diagnosis import LedgerEntry
 from rcabench.core.errors import BudgetExceeded, DataError, QuestionError
 from rcabench.core.incident import Incident
 from rcabench.core.question import QUESTIONS, Question
+from rcabench.core.sealing import sealed
 from rcabench.core.time import TimeWindow, merged, to_micros, utc
 from rcabench.telemetry.answer import TIMES, empty_answer
 from rcabench.telemetry.base import Telemetry
@@ -87,8 +87,8 @@ class Replay:
             visible = _before(visible, self.as_of)
         object.__setattr__(self, "visible", visible)
         session = _Session(inner=inner, visible=visible, budget=self.budget, clock=clock)
-        object.__setattr__(self, "_answer", _sealed(session.answer))
-        object.__setattr__(self, "_entries", _sealed(session.entries))
+        object.__setattr__(self, "_answer", sealed(session.answer))
+        object.__setattr__(self, "_entries", sealed(session.entries))
 
     @classmethod
     def of(
@@ -250,14 +250,3 @@ def _was_clipped(asked: Question, answered: Question) -> bool:
 def _before(windows: tuple[TimeWindow, ...], moment: datetime) -> tuple[TimeWindow, ...]:
     parts = (window.split(moment)[0] for window in windows)
     return merged(tuple(part for part in parts if part is not None))
-
-
-def _sealed(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return `function` as an object that can be called and not looked into.
-
-    A Python function shows its closure and a bound method its object; the C wrapper of an
-    `lru_cache` that keeps nothing shows neither, once its `__wrapped__` is gone.
-    """
-    sealed = lru_cache(maxsize=0)(function)
-    vars(sealed).clear()
-    return sealed

@@ -101,7 +101,7 @@ def test_what_was_appended_is_read_back(tmp_path: Path) -> None:
 
 
 def test_a_diagnosis_reaches_the_disk_after_all_that_belongs_to_it(tmp_path: Path, synced: list[str]) -> None:
-    files = ["queries.jsonl", "transcripts.jsonl", "diagnoses.jsonl"]
+    files = ["queries.jsonl", "transcripts.jsonl", "spans.jsonl", "diagnoses.jsonl"]
     with RunWriter(tmp_path / "run", manifest(), sync_seconds=0.0) as run:
         del synced[:]
         run.append(entry("a"))

@@ -1,0 +1,36 @@
+"""A run on disk: append-only, readable after a kill at any byte, resumable, re-scorable.
+
+RUN/manifest.json               what makes the run repeatable; written once, atomically
+RUN/queries.jsonl               a line per diagnosis: the questions it asked of the telemetry
+RUN/transcripts.jsonl           a line per diagnosis that left a transcript
+RUN/spans.jsonl                 a line per diagnosis with agents: every step of their work
+RUN/diagnoses.jsonl             a line per diagnosis; it is written last, so it is what makes a diagnosis count
+RUN/cassettes/<digest>.jsonl    a file per diagnosis that called a model: its calls, each written as soon as it ended
+RUN/scores/<rubric>.jsonl       what one rubric makes of the diagnoses; replaced as a whole
+RUN/scores/latest.json          the rubric that reports read
+RUN/spans.parquet               all spans as one table; made from spans.jsonl
+RUN/lock                        held while a process appends
+"""
+
+from rcabench.record.layout import SCHEMA
+from rcabench.record.lines import Key
+from rcabench.record.reader import fingerprint, read_manifest, read_queries, read_run, read_spans
+from rcabench.record.scores import write_scores
+from rcabench.record.tapes import Cassette, cassette_file
+from rcabench.record.writer import Entry, RunWriter, set_aside
+
+__all__ = [
+    "SCHEMA",
+    "Cassette",
+    "Entry",
+    "Key",
+    "RunWriter",
+    "cassette_file",
+    "fingerprint",
+    "read_manifest",
+    "read_queries",
+    "read_run",
+    "read_spans",
+    "set_aside",
+    "write_scores",
+]

@@ -1,0 +1,163 @@
+"""Cassettes: the calls that one diagnosis made to language models, kept as they end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+from rcabench.core.digest import digest_plain
+from rcabench.core.errors import RecordError
+from rcabench.core.sealing import sealed
+from rcabench.record.layout import CASSETTES
+from rcabench.record.lines import Key, as_key, cut_torn_line, encoded, lines
+
+_DIGITS = 32
+"""Of the key's digest: enough that no two diagnoses of all runs share a name."""
+
+
+def cassette_file(run: Path, key: Key) -> Path:
+    """Return where the calls of a diagnosis are kept.
+
+    One file each, so that worker processes need no lock between them.
+    """
+    return run / CASSETTES / f"{digest_plain(list(key))[:_DIGITS]}.jsonl"
+
+
+class Cassette:
+    """A diagnosis's file of calls; use it as a context manager.
+
+    The file comes into being with the first call that is kept. What a kill left of a last line is
+    cut off before the next one is written.
+    """
+
+    def __init__(self, file: Path, key: Key) -> None:
+        """Open the cassette of a diagnosis, whether it is there or not."""
+        self.file = file
+        self.key = key
+        self._lock = threading.Lock()
+        self._stream: IO[bytes] | None = None
+        self._closed = False
+        self._before: tuple[Mapping[str, Any], ...] | None = None
+
+    def entries(self) -> Sequence[Mapping[str, Any]]:
+        """Return the calls that were kept before this cassette was opened.
+
+        Raises:
+            RecordError: the file is damaged, or belongs to another diagnosis.
+        """
+        with self._lock:
+            return self._read()
+
+    def append(self, entry: Mapping[str, Any]) -> None:
+        """Keep a call; once this returns, no kill takes it away.
+
+        Raises:
+            RecordError: it cannot be written, or the diagnosis has ended.
+        """
+        with self._lock:
+            if self._closed:
+                raise RecordError("the diagnosis has ended; its cassette takes no further call")
+            try:
+                self._written().write(encoded(entry))
+            except (OSError, TypeError, ValueError, RecursionError) as error:
+                raise RecordError(f"{self.file}: a call cannot be kept: {error}") from None
+
+    def close(self) -> None:
+        """Take no further call."""
+        with self._lock:
+            self._closed = True
+            if self._stream is not None:
+                self._stream.close()
+                self._stream = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _read(self) -> tuple[Mapping[str, Any], ...]:
+        if self._before is None:
+            whole = list(lines(self.file))
+            if whole:
+                row, head = whole[0]
+                if as_key(head.get("key"), self.file, row) != self.key:
+                    raise RecordError(f"{self.file}: holds the calls of {head['key']}, not of {list(self.key)}")
+            self._before = tuple(plain for _, plain in whole[1:])
+        return self._before
+
+    def _written(self) -> IO[bytes]:
+        if self._stream is None:
+            # Before anything is added, so that what was there is known from what comes.
+            self._read()
+            self.file.parent.mkdir(exist_ok=True)
+            cut_torn_line(self.file)
+            # Unbuffered: each call goes to the system in one piece, and is safe from a kill.
+            self._stream = self.file.open("ab", buffering=0)
+            if self._stream.tell() == 0:
+                self._stream.write(encoded({"key": list(self.key)}))
+        return self._stream
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SealedTape:
+    """A cassette as a diagnoser may see it: the calls, and no way to the run's folder.
+
+    Attributes and tracebacks lead nowhere, as those of a `Replay`.
+    """
+
+    _entries: Callable[[], Sequence[Mapping[str, Any]] | RecordError] = field(repr=False)
+    _append: Callable[[Mapping[str, Any]], RecordError | None] = field(repr=False)
+
+    @classmethod
+    def of(cls, cassette: Cassette) -> Self:
+        """Seal a cassette."""
+
+        def entries() -> Sequence[Mapping[str, Any]] | RecordError:
+            try:
+                return cassette.entries()
+            except (RecordError, OSError) as error:
+                return _nameless(error, cassette.file)
+
+        def append(entry: Mapping[str, Any]) -> RecordError | None:
+            try:
+                cassette.append(entry)
+            except (RecordError, OSError) as error:
+                return _nameless(error, cassette.file)
+            return None
+
+        return cls(sealed(entries), sealed(append))
+
+    def entries(self) -> Sequence[Mapping[str, Any]]:
+        """Return what was recorded before this session began.
+
+        Raises:
+            RecordError: the cassette is damaged.
+        """
+        found = self._entries()
+        # Raised only here, so that no traceback leads to the file.
+        if isinstance(found, RecordError):
+            raise found
+        return found
+
+    def append(self, entry: Mapping[str, Any]) -> None:
+        """Keep one more; once this returns, no kill takes it away.
+
+        Raises:
+            RecordError: it cannot be kept.
+        """
+        refusal = self._append(entry)
+        if refusal is not None:
+            raise refusal
+
+
+def _nameless(error: Exception, file: Path) -> RecordError:
+    """Return an error that says what is wrong, and neither where nor on what way it was found."""
+    text = str(error).replace(str(file), "the cassette").replace(str(file.parent), "the cassettes' folder")
+    return RecordError(text)
