@@ -1,0 +1,1 @@
+"""OpenRCA's rules of scoring: as its evaluator applies them, and as they were meant."""
