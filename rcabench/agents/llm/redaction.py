@@ -17,62 +17,131 @@ _SECRET_NAME = re.compile(
     r"(?:^|_)(?:API_?KEY|KEY|KEYS|TOKEN|SECRET|SECRETS|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|CREDENTIALS)(?:_|$)", re.I
 )
 
-# Every pattern begins with literals and repeats only single character classes, possessively or within bounds: the
-# time is linear in the text. A group called `secret` is replaced where there is one, the whole match otherwise.
-# The words in front are what a text in lower case must hold for the pattern to be tried at all.
-_PATTERNS: tuple[tuple[str, tuple[str, ...], re.Pattern[str]], ...] = tuple(
-    (kind, needles, re.compile(pattern))
-    for kind, needles, pattern in (
-        (
-            "private_key",
-            ("private key-----",),
-            r"(?s)-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]{0,30}PRIVATE KEY-----|\Z)",
+_LOWER = str.maketrans({chr(code): chr(code + 32) for code in range(ord("A"), ord("Z") + 1)})
+"""Unlike `str.lower`, it keeps every character where it is."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Shape:
+    """How secrets of a kind are written.
+
+    The pattern repeats only single classes of characters, possessively or within bounds, and begins with a literal:
+    its time is linear in the text, and short where the literal is rare. Its group `secret`, or else the whole match,
+    is the secret.
+
+    Attributes:
+        kind: of secret.
+        needles: in lower case; a text without any of them holds no such secret.
+        pattern: what to look for.
+        any_case: whether the pattern is meant for the text in lower case.
+        has_digit: whether a match without any digit is a word rather than a secret.
+    """
+
+    kind: str
+    needles: tuple[str, ...]
+    pattern: re.Pattern[str]
+    any_case: bool = False
+    has_digit: bool = False
+
+
+_ASSIGNED = r"\\?[\"']?\s{0,4}[:=]\s{0,4}\\?[\"']?"
+"""From a name to its value: `name=value`, `name: value`, and in JSON, also where that stands in JSON once more."""
+
+_VALUE = r"(?!\[redacted:)(?P<secret>[^\s\"'\\,;&<>(){}\[\]]"
+
+_SHAPES = (
+    _Shape(
+        kind="private_key",
+        needles=("private key-----",),
+        pattern=re.compile(
+            r"(?s)-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]{0,30}PRIVATE KEY-----|\Z)"
         ),
-        ("jwt", ("eyj",), r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{5,}+\.[A-Za-z0-9_-]{5,}+(?:\.[A-Za-z0-9_-]*+)?"),
-        ("api_key", ("sk-",), r"(?<![A-Za-z0-9])sk-(?=[A-Za-z_-]{0,64}[0-9])[A-Za-z0-9_-]{16,}+"),
-        ("api_key", ("_live_", "_test_"), r"(?<![A-Za-z0-9])[srp]k_(?:live|test)_[A-Za-z0-9]{16,}+"),
-        ("api_key", ("aiza",), r"(?<![A-Za-z0-9])AIza[A-Za-z0-9_-]{35,}+"),
-        ("api_key", ("hf_", "gsk_", "npm_"), r"(?<![A-Za-z0-9])(?:hf|gsk|npm)_[A-Za-z0-9]{30,}+"),
-        (
-            "aws_key",
-            ("akia", "asia", "aroa", "aida"),
-            r"(?<![A-Za-z0-9])A(?:KIA|SIA|ROA|IDA)[A-Z0-9]{16}(?![A-Za-z0-9])",
+    ),
+    _Shape(
+        kind="jwt",
+        needles=("eyj",),
+        pattern=re.compile(r"eyJ(?<![A-Za-z0-9_-]eyJ)[A-Za-z0-9_-]{5,}+\.[A-Za-z0-9_-]{5,}+(?:\.[A-Za-z0-9_-]*+)?"),
+    ),
+    _Shape(
+        kind="api_key",
+        needles=("sk-",),
+        pattern=re.compile(r"sk-(?<![A-Za-z0-9]sk-)[A-Za-z0-9_-]{16,}+"),
+        has_digit=True,
+    ),
+    _Shape(
+        kind="api_key",
+        needles=("_live_", "_test_"),
+        pattern=re.compile(r"[srp]k_(?:live|test)_[A-Za-z0-9]{16,}+"),
+    ),
+    _Shape(kind="api_key", needles=("aiza",), pattern=re.compile(r"AIza[A-Za-z0-9_-]{35,}+")),
+    _Shape(
+        kind="api_key",
+        needles=("hf_", "gsk_", "npm_"),
+        pattern=re.compile(r"(?:hf|gsk|npm)_[A-Za-z0-9]{30,}+"),
+    ),
+    _Shape(
+        kind="aws_key",
+        needles=("akia", "asia", "aroa", "aida"),
+        pattern=re.compile(r"A(?:KIA|SIA|ROA|IDA)(?<![A-Za-z0-9]....)[A-Z0-9]{16}(?![A-Za-z0-9])"),
+        has_digit=True,
+    ),
+    _Shape(
+        kind="git_token",
+        needles=("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-"),
+        pattern=re.compile(r"g(?:h[pousr]_[A-Za-z0-9]{30,}+|ithub_pat_[A-Za-z0-9_]{22,}+|lpat-[A-Za-z0-9_-]{20,}+)"),
+    ),
+    _Shape(
+        kind="slack_token",
+        needles=("xox",),
+        pattern=re.compile(r"xox[abeoprs]-[A-Za-z0-9-]{10,}+"),
+        has_digit=True,
+    ),
+    _Shape(
+        kind="slack_token",
+        needles=("hooks.slack.com",),
+        pattern=re.compile(r"hooks\.slack\.com/services/(?P<secret>[A-Za-z0-9/]{20,}+)"),
+    ),
+    _Shape(
+        kind="authorization",
+        needles=("authorization", "api-key", "api_key", "apikey"),
+        pattern=re.compile(
+            rf"(?:authorization|api[-_]?key){_ASSIGNED}(?:(?:bearer|basic|token|digest|negotiate|apikey)\s{{1,4}})?"
+            rf"{_VALUE}{{8,}}+)"
         ),
-        (
-            "git_token",
-            ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"),
-            r"(?<![A-Za-z0-9])g(?:h[pousr]_[A-Za-z0-9]{30,}+|ithub_pat_[A-Za-z0-9_]{22,}+)",
+        any_case=True,
+    ),
+    _Shape(
+        kind="bearer",
+        needles=("bearer",),
+        pattern=re.compile(r"bearer\s{1,4}(?P<secret>[a-z0-9._~+/=-]{8,}+)"),
+        any_case=True,
+        has_digit=True,
+    ),
+    _Shape(
+        kind="password",
+        needles=("passw", "passphrase", "pwd"),
+        pattern=re.compile(rf"p(?:ass(?:word|wd|phrase)|wd){_ASSIGNED}{_VALUE}{{4,}}+)"),
+        any_case=True,
+    ),
+    _Shape(
+        kind="token",
+        needles=("token", "secret", "_key", "credential"),
+        pattern=re.compile(
+            r"(?:token|secret|access_?key|access_key_id|private_key|credentials?)"
+            rf"{_ASSIGNED}(?P<secret>[a-z0-9._~+/=-]{{12,}}+)"
         ),
-        ("git_token", ("glpat-",), r"(?<![A-Za-z0-9])glpat-[A-Za-z0-9_-]{20,}+"),
-        ("slack_token", ("xox",), r"(?<![A-Za-z0-9])xox[abeoprs]-[A-Za-z0-9-]{10,}+"),
-        ("slack_token", ("hooks.slack.com",), r"hooks\.slack\.com/services/(?P<secret>[A-Za-z0-9/]{20,}+)"),
-        (
-            "authorization",
-            ("authorization", "api-key", "api_key", "apikey"),
-            r"(?i:authorization|api[-_]?key)\\?[\"']?\s{0,4}[:=]\s{0,4}\\?[\"']?"
-            r"(?:(?i:bearer|basic|token|digest|negotiate|apikey)\s{1,4})?"
-            r"(?!\[redacted:)(?P<secret>[^\s\"'\\,;&<>(){}\[\]]{8,}+)",
-        ),
-        (
-            "bearer",
-            ("bearer",),
-            r"(?i:bearer)\s{1,4}(?P<secret>(?=[A-Za-z._~+/=-]{0,64}[0-9]|[A-Za-z._~+/=-]{24})[A-Za-z0-9._~+/=-]{8,}+)",
-        ),
-        (
-            "password",
-            ("passw", "passphrase", "pwd"),
-            r"(?i:password|passwd|passphrase|pwd)\\?[\"']?\s{0,4}[:=]\s{0,4}(?:\\?[\"'])?"
-            r"(?!\[redacted:)(?P<secret>[^\s\"'\\,;&<>(){}\[\]]{4,}+)",
-        ),
-        (
-            "token",
-            ("token", "secret", "_key", "credential"),
-            r"(?i:token|secret|access_?key|access_key_id|private_key|credentials?)\\?[\"']?\s{0,4}[:=]\s{0,4}\\?[\"']?"
-            r"(?!\[redacted:)(?P<secret>(?=[A-Za-z._~+/=-]{0,64}[0-9])[A-Za-z0-9._~+/=-]{12,}+)",
-        ),
-        ("url_password", ("://",), r"://[^\s:/@\"'\\<>]{0,64}:(?!\[redacted:)(?P<secret>[^\s/@\"'\\<>]{1,200})@"),
-    )
+        any_case=True,
+        has_digit=True,
+    ),
+    _Shape(
+        kind="url_password",
+        needles=("://",),
+        pattern=re.compile(r"://[^\s:/@\"'\\<>]{0,64}:(?!\[redacted:)(?P<secret>[^\s/@\"'\\<>]{1,200})@"),
+    ),
 )
+
+_NEEDLES = tuple(sorted({needle for shape in _SHAPES for needle in shape.needles}))
+_DIGIT = re.compile("[0-9]")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -147,13 +216,12 @@ class Redactor:
             while start >= 0:
                 yield Secret(kind="env", start=start, end=start + len(value), value=value)
                 start = text.find(value, start + len(value))
-        lowered = text.lower()
-        for kind, needles, pattern in _PATTERNS:
-            if any(needle in lowered for needle in needles):
-                group = "secret" if "secret" in pattern.groupindex else 0
-                for match in pattern.finditer(text):
-                    start, end = match.span(group)
-                    yield Secret(kind=kind, start=start, end=end, value=match[group])
+        lowered = text.translate(_LOWER)
+        if not any(map(lowered.__contains__, _NEEDLES)):
+            return
+        for shape in _SHAPES:
+            if any(map(lowered.__contains__, shape.needles)):
+                yield from _matches(shape, text, lowered)
 
 
 def redacted(text: str, environment: Mapping[str, str] | None = None) -> str:
@@ -168,3 +236,11 @@ def redacted(text: str, environment: Mapping[str, str] | None = None) -> str:
 
 def _joined(first: Secret, second: Secret, text: str) -> Secret:
     return Secret(kind=first.kind, start=first.start, end=second.end, value=text[first.start : second.end])
+
+
+def _matches(shape: _Shape, text: str, lowered: str) -> Iterator[Secret]:
+    group = "secret" if "secret" in shape.pattern.groupindex else 0
+    for match in shape.pattern.finditer(lowered if shape.any_case else text):
+        start, end = match.span(group)
+        if not shape.has_digit or _DIGIT.search(text, start, end):
+            yield Secret(kind=shape.kind, start=start, end=end, value=text[start:end])

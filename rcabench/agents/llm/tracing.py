@@ -9,14 +9,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
 from rcabench.agents.llm.redaction import Redactor
 from rcabench.core.agent_span import AttributeValue
 from rcabench.core.session import Session, current_session
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.trace import Span as SdkSpan
     from opentelemetry.trace import Tracer
 
@@ -75,18 +74,11 @@ class OpenSpan:
         for name, value in given.items():
             if value is None or (name in CONTENT and not self.content):
                 continue
-            self._attributes[name] = self._clean(value)
+            self._attributes[name] = value if isinstance(value, str | bool | int | float) else tuple(map(str, value))
 
     def failed(self, trouble: str) -> None:
         """Say what went wrong: a `Trouble`, or the name of an exception."""
         self._error_type = str(trouble)
-
-    def _clean(self, value: str | bool | int | float | Sequence[str]) -> AttributeValue:
-        if isinstance(value, str):
-            return self._redactor.redacted(str(value))
-        if isinstance(value, bool | int | float):
-            return value
-        return tuple(self._redactor.redacted(str(part)) for part in value)
 
     def _end(self, end: int) -> None:
         if self._error_type is not None:
@@ -94,7 +86,7 @@ class OpenSpan:
 
             self._attributes["error.type"] = self._error_type
             self._sdk.set_status(StatusCode.ERROR)
-        self._sdk.set_attributes(self._attributes)
+        self._sdk.set_attributes(_clean(self._attributes, self._redactor))
         self._sdk.end(end)
 
 
@@ -192,15 +184,28 @@ def _standing(session: Session, *, is_root: bool) -> dict[str, Given]:
     return standing
 
 
-def _tracer(otlp: bool) -> Tracer:
-    from rcabench import __version__
+def _clean(attributes: Mapping[str, AttributeValue], redactor: Redactor) -> Mapping[str, AttributeValue]:
+    """Return the attributes without secrets; looked through all at once, as hardly ever there is one."""
+    texts = (value if isinstance(value, str) else "\n".join(value) for value in attributes.values() if _is_text(value))
+    if not redactor.secrets("\n".join(texts)):
+        return attributes
+    return {name: _redacted(value, redactor) for name, value in attributes.items()}
 
-    return _provider(otlp).get_tracer("rcabench", __version__)
+
+def _is_text(value: AttributeValue) -> TypeGuard[str | tuple[str, ...]]:
+    return isinstance(value, str | tuple)
+
+
+def _redacted(value: AttributeValue, redactor: Redactor) -> AttributeValue:
+    if isinstance(value, str):
+        return redactor.redacted(value)
+    return tuple(map(redactor.redacted, value)) if isinstance(value, tuple) else value
 
 
 @cache
-def _provider(otlp: bool) -> TracerProvider:
-    """Return a provider of our own: the process's may belong to whoever embeds this, and sends spans elsewhere."""
+def _tracer(otlp: bool) -> Tracer:
+    from rcabench import __version__
     from rcabench.agents.llm.span_pipeline import provider
 
-    return provider(otlp=otlp)
+    # A provider of our own: the process's may belong to whoever embeds this, and sends spans elsewhere.
+    return provider(otlp=otlp).get_tracer("rcabench", __version__)
