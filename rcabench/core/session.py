@@ -44,6 +44,23 @@ class Tape(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Miss:
+    """A request that a replay could not answer, because nobody recorded it.
+
+    Whoever replays to verify looks for these: the diagnoser may have got over the error that it was given.
+
+    Attributes:
+        agent: who asked.
+        call: the how-manieth call of this agent it was, from 0.
+        difference: a unified diff from the nearest recorded request of the agent; says so where there is none.
+    """
+
+    agent: str
+    call: int
+    difference: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Tracing:
     """What spans carry beside the conventions.
 
@@ -76,6 +93,8 @@ class Session:
         usage: spent so far; replaced as a whole by whoever meters.
         spans: finished so far, in the order in which they ended.
         transcript: what agents have said so far.
+        misses: what a replay was asked and could not answer.
+        asked: key of a request to a model -> how often it has been made; the tape tells equal requests apart by it.
     """
 
     key: tuple[str, str, str, int] = ("", "", "", 0)
@@ -87,6 +106,8 @@ class Session:
     usage: Usage | None = None
     spans: list[AgentSpan] = field(default_factory=list)
     transcript: list[Turn] = field(default_factory=list)
+    misses: list[Miss] = field(default_factory=list)
+    asked: dict[str, int] = field(default_factory=dict)
 
 
 _CURRENT: ContextVar[Session | None] = ContextVar("rcabench_session", default=None)

@@ -121,6 +121,8 @@ class ModelError(RcabenchError):
         status: of HTTP, where there was one.
         retry_after: seconds that the server asks to wait.
         tokens: what the failed call took, where that is known.
+        replayed: whether it comes from a tape: waiting before the next attempt helps nobody then.
+        final: whether the recorded run did not try again either, so that a replay must not.
     """
 
     def __init__(
@@ -131,11 +133,15 @@ class ModelError(RcabenchError):
         status: int | None = None,
         retry_after: float | None = None,
         tokens: TokenCount | None = None,
+        replayed: bool = False,
+        final: bool = False,
     ) -> None:
         self.trouble = trouble
         self.status = status
         self.retry_after = retry_after
         self.tokens = tokens
+        self.replayed = replayed
+        self.final = final
         super().__init__(message)
 
 
