@@ -69,11 +69,13 @@ class Result:
         passing: criteria that are met, in the evaluator's order: component, reason, time per root cause.
         failing: the distinct others, sorted (the evaluator leaves their order open).
         score: share of the points, rounded to two digits as Python rounds.
+        exact: the same before rounding, as older versions of the evaluator gave it; means are taken over these.
     """
 
     passing: tuple[str, ...]
     failing: tuple[str, ...]
     score: float
+    exact: float
 
 
 def evaluate(prediction: str, scoring_points: str) -> Result:
@@ -89,7 +91,7 @@ def evaluate(prediction: str, scoring_points: str) -> Result:
     Example:
         >>> points = "The only predicted root cause component is db_003\\n"
         >>> evaluate('{"1": {"root cause component": "db_003"}}', points)
-        Result(passing=('db_003',), failing=(), score=1.0)
+        Result(passing=('db_003',), failing=(), score=1.0, exact=1.0)
     """
     points = points_of(scoring_points)
     if points.total == 0:
@@ -97,9 +99,8 @@ def evaluate(prediction: str, scoring_points: str) -> Result:
     answers = answers_in(prediction)
     passing = _passing(answers, points) if len(answers) == points.roots else ()
     criteria = {*points.components, *points.reasons, *points.times}
-    return Result(
-        passing=passing, failing=tuple(sorted(criteria - set(passing))), score=round(len(passing) / points.total, 2)
-    )
+    exact = len(passing) / points.total
+    return Result(passing=passing, failing=tuple(sorted(criteria - set(passing))), score=round(exact, 2), exact=exact)
 
 
 def answers_in(prediction: str) -> tuple[Answer, ...]:
