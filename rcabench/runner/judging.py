@@ -38,7 +38,7 @@ def score(folder: Path, *, scorers: Sequence[Spec] = (), objects: Mapping[str, S
     record = read_run(folder)
     cases: dict[tuple[str, str], tuple[Incident, Case]] = {}
     for stamp in record.manifest.datasets:
-        dataset = _stamped_dataset(stamp, folder)
+        dataset = stamped_dataset(stamp, folder)
         incidents = posed(dataset.cases, onset_given=stamp.onset_given)
         cases |= {(stamp.name, case.incident.id): (incidents[case.incident.id], case) for case in dataset.cases}
     scores: dict[Key, tuple[Score, ...]] = {}
@@ -80,7 +80,7 @@ def _refuse_double_scores(scores: Sequence[Score], scorers: Mapping[str, Scorer]
         raise PluginError(f"several of the scorers {sorted(scorers)} give the scores {double}; leave one of them out")
 
 
-def _stamped_dataset(stamp: DatasetStamp, folder: Path) -> Dataset:
+def stamped_dataset(stamp: DatasetStamp, folder: Path) -> Dataset:
     """Return the dataset that a run was made from, where it lay or wherever a dataset of its name lies now."""
     try:
         dataset = find_dataset(stamp.folder)
