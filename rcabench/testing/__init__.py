@@ -1,4 +1,4 @@
-"""What tests of rcabench and of plug-ins need: a small system, builders, conformance checks.
+"""What tests of rcabench and of plug-ins need: a small system, builders, conformance checks, a scripted model.
 
 Nothing in the package imports it.
 """
@@ -17,11 +17,31 @@ from rcabench.testing.diagnoser_checks import check_diagnoser
 from rcabench.testing.questions import small_questions
 from rcabench.testing.reporter_checks import check_reporter, small_record
 from rcabench.testing.scorer_checks import check_scorer
+from rcabench.testing.scripted import (
+    Fixed,
+    Fuzz,
+    Noisy,
+    ScriptedModel,
+    ScriptedReply,
+    ScriptedRequest,
+    ScriptedServer,
+    Strongest,
+    card_for,
+)
 from rcabench.testing.system import Frames, framed, small_recording, small_telemetry, write_recording
 from rcabench.testing.telemetry_checks import check_answer, check_telemetry
 
 __all__ = [
+    "Fixed",
     "Frames",
+    "Fuzz",
+    "Noisy",
+    "ScriptedModel",
+    "ScriptedReply",
+    "ScriptedRequest",
+    "ScriptedServer",
+    "Strongest",
+    "card_for",
     "check_answer",
     "check_dataset_adapter",
     "check_diagnoser",

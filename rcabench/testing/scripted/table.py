@@ -1,0 +1,74 @@
+"""Tables in the text of a conversation, found and read as a reader without eyes would."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from rcabench.agents.llm.chat import Message
+
+CHANGE = "change"
+
+_LABEL = re.compile(r"\[?\b([a-z]+\d+)\b\]?")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """One row that says how much something changed.
+
+    Attributes:
+        label: of the message that holds it (`r1`), or "" where it has none.
+        change: in [0, 1].
+        cells: column -> what stands there; empty cells are left out.
+    """
+
+    label: str
+    change: float
+    cells: Mapping[str, str]
+
+
+def rows(messages: Sequence[Message]) -> tuple[Row, ...]:
+    """Return the rows of every table with a `change` column, strongest first; the first of equals first.
+
+    Example:
+        >>> from rcabench.agents.llm.chat import Message, Role
+        >>> table = "[r1] 2 rows\\nservice | change\\nweb | 0.2\\ncart | 0.9"
+        >>> [(row.label, row.cells["service"]) for row in rows([Message(role=Role.TOOL, text=table)])]
+        [('r1', 'cart'), ('r1', 'web')]
+    """
+    found = [row for message in messages for row in _rows(message.text)]
+    return tuple(sorted(found, key=lambda row: -row.change))
+
+
+def _rows(text: str) -> Iterator[Row]:
+    first = _LABEL.match(text)
+    label = first.group(1) if first else ""
+    header: tuple[str, ...] = ()
+    for line in text.splitlines():
+        cells = _cells(line)
+        if CHANGE in cells:
+            header = cells
+        elif header and len(cells) == len(header):
+            named = {name: cell for name, cell in zip(header, cells, strict=True) if cell not in ("", "-", "null")}
+            change = _number(named.get(CHANGE, ""))
+            if change is not None:
+                yield Row(label=label, change=change, cells=named)
+        else:
+            header = ()
+
+
+def _cells(line: str) -> tuple[str, ...]:
+    mark = "\t" if "\t" in line else "|"
+    if mark not in line:
+        return ()
+    inner = line.strip().strip("|") if mark == "|" else line
+    return tuple(cell.strip() for cell in inner.split(mark))
+
+
+def _number(written: str) -> float | None:
+    try:
+        value = float(written)
+    except ValueError:
+        return None
+    return value if 0.0 <= value <= 1.0 else None
