@@ -16,14 +16,14 @@ from rcabench.agents.specialists.base import Report, Specialist
 from rcabench.agents.specialists.log import LogSpecialist
 from rcabench.agents.specialists.metric import MetricSpecialist
 from rcabench.agents.specialists.trace import TraceSpecialist
-from rcabench.core.component import Level
+from rcabench.core.component import CallChain, Level
 from rcabench.core.incident import Incident
 from rcabench.core.verdict import Candidate, Evidence, Modality, Turn, Verdict
 from rcabench.telemetry.base import Telemetry
 
 _MOST_CANDIDATES = 10
 
-_STATISTICAL: Mapping[Modality, Specialist] = {
+STATISTICAL_SPECIALISTS: Mapping[Modality, Specialist] = {
     Modality.METRIC: MetricSpecialist(),
     Modality.TRACE: TraceSpecialist(),
     Modality.LOG: LogSpecialist(),
@@ -65,7 +65,7 @@ class StatisticalTeam:
         scene = await asyncio.to_thread(survey, incident, telemetry, onset=onset)
         reports = await asyncio.gather(
             *(
-                asyncio.to_thread(_STATISTICAL[modality].investigate, scene, telemetry)
+                asyncio.to_thread(STATISTICAL_SPECIALISTS[modality].investigate, scene, telemetry)
                 for modality in lineup.specialists
             )
         )
@@ -77,29 +77,47 @@ def judge(lineup: Lineup, scene: Scene, reports: Sequence[Report]) -> Verdict:
     transcript = [Turn(agent=report.modality, text=report.note) for report in reports]
     if lineup.cross_examination:
         evidence = cross_examine(scene, reports)
-        transcript.append(Turn(agent="cross-examination", text=_tally(evidence)))
+        transcript.append(Turn(agent="cross-examination", text=tally(evidence)))
     else:
         evidence = tuple(item for report in reports for item in report.evidence)
-    suspects = pool(evidence, scene, lineup.weights) if lineup.judge == "pooled" else _first_lead(evidence, scene)
+    suspects = pool(evidence, scene, lineup.weights) if lineup.judge == "pooled" else first_lead(evidence, scene)
+    verdict = accusation(suspects, scene, evidence=evidence, threshold=lineup.weights.threshold)
+    transcript.append(Turn(agent="judge", text=verdict.narrative))
+    return replace(verdict, transcript=tuple(transcript))
+
+
+def accusation(
+    suspects: Sequence[Suspect], scene: Scene, *, evidence: tuple[Evidence, ...], threshold: float
+) -> Verdict:
+    """Return the verdict that follows from a ranking of suspects.
+
+    Args:
+        suspects: most suspect first.
+        scene: of the incident.
+        evidence: all of it.
+        threshold: suspicion of the first one below which the verdict abstains.
+    """
     suspects = suspects[:_MOST_CANDIDATES]
-    guilty = bool(suspects) and suspects[0].suspicion >= lineup.weights.threshold
-    narrative = _narrative(suspects[0]) if guilty else "No component left its normal range far enough to be blamed."
-    transcript.append(Turn(agent="judge", text=narrative))
-    if not guilty:
-        return Verdict(abstained=True, narrative=narrative, evidence=evidence, transcript=tuple(transcript))
-    service = suspects[0].place.service
-    symptom = scene.incident.symptom_component
-    named = symptom.name if symptom is not None and symptom.level is Level.SERVICE else None
+    if not suspects or suspects[0].suspicion < threshold:
+        narrative = "No component left its normal range far enough to be blamed."
+        return Verdict(abstained=True, narrative=narrative, evidence=evidence)
     return Verdict(
-        candidates=tuple(_candidate(suspect, scene) for suspect in suspects),
-        call_chain=likeliest_chain(service, scene.callers, symptom=named) if service else None,
-        narrative=narrative,
+        candidates=tuple(candidate_of(suspect, scene) for suspect in suspects),
+        call_chain=chain_from(suspects[0].place.service, scene),
+        narrative=_narrative(suspects[0]),
         evidence=evidence,
-        transcript=tuple(transcript),
     )
 
 
-def _candidate(suspect: Suspect, scene: Scene) -> Candidate:
+def chain_from(service: str | None, scene: Scene) -> CallChain | None:
+    """Return the likeliest chain of calls from a faulty service up to the symptom; None for no service."""
+    symptom = scene.incident.symptom_component
+    named = symptom.name if symptom is not None and symptom.level is Level.SERVICE else None
+    return likeliest_chain(service, scene.callers, symptom=named) if service else None
+
+
+def candidate_of(suspect: Suspect, scene: Scene) -> Candidate:
+    """Return a suspect as a verdict names it."""
     return Candidate(
         service=suspect.place.service,
         pod=suspect.place.pod,
@@ -111,7 +129,7 @@ def _candidate(suspect: Suspect, scene: Scene) -> Candidate:
     )
 
 
-def _first_lead(evidence: Sequence[Evidence], scene: Scene) -> tuple[Suspect, ...]:
+def first_lead(evidence: Sequence[Evidence], scene: Scene) -> tuple[Suspect, ...]:
     """Rank by the single strongest piece of evidence per place: no weights, no explaining away."""
     found: dict[tuple[str | None, str | None], Suspect] = {}
     for item in sorted(evidence, key=lambda e: (-e.strength, e.id)):
@@ -126,7 +144,8 @@ def _first_lead(evidence: Sequence[Evidence], scene: Scene) -> tuple[Suspect, ..
     return tuple(found.values())
 
 
-def _tally(evidence: Sequence[Evidence]) -> str:
+def tally(evidence: Sequence[Evidence]) -> str:
+    """Say in a sentence how a cross-examination ended."""
     confirmed = sum(bool(item.confirmed_by) for item in evidence)
     disputed = sum(bool(item.disputed_by) for item in evidence)
     return f"of {len(evidence)} findings {confirmed} are confirmed by another modality and {disputed} disputed"
