@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from rcabench.core.run import RunRecord
 from rcabench.reporting.base import Page
-from rcabench.reporting.leaderboard import Leaderboard, leaderboards
+from rcabench.reporting.leaderboard import Leaderboard
+from rcabench.reporting.supplement import tables
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -28,6 +29,8 @@ class LatexReporter:
 
     Attributes:
         metrics: `headline`, `all`, or score names, `*` allowed.
+        right: the score of which 1 is a right answer, where attempts and costs ask for one; None for the first
+            of service, host and pod AC@1 that applies.
         columns: figures side by side; what is more goes into further panels of the same table.
         standalone: a whole document that compiles on its own.
 
@@ -37,6 +40,7 @@ class LatexReporter:
     """
 
     metrics: str | Sequence[str] = "headline"
+    right: str | None = None
     columns: int = 6
     standalone: bool = False
 
@@ -46,12 +50,12 @@ class LatexReporter:
 
     def render(self, records: Sequence[RunRecord]) -> tuple[Page, ...]:
         """Return one page, `report.tex`."""
-        tables = [_table(board, self.columns) for board in leaderboards(records, self.metrics)]
+        parts = [_table(board, self.columns) for board in tables(records, self.metrics, self.right)]
         if self.standalone:
             head = "\\documentclass{article}\n\\usepackage[utf8]{inputenc}\n\\usepackage{booktabs,graphicx}"
-            parts = [head, "\\begin{document}", *tables, "\\end{document}"]
+            parts = [head, "\\begin{document}", *parts, "\\end{document}"]
         else:
-            parts = ["% Needs \\usepackage{booktabs,graphicx}.", *tables]
+            parts = ["% Needs \\usepackage{booktabs,graphicx}.", *parts]
         return (Page(name="report.tex", text="\n".join(parts) + "\n"),)
 
 
@@ -68,6 +72,7 @@ def escaped(text: str) -> str:
 def _table(board: Leaderboard, columns: int) -> str:
     figures = range(board.labels, len(board.headings))
     panels = [tuple(figures[start : start + columns]) for start in range(0, len(figures), columns)]
+    told = (*(rf"\textbf{{{escaped(warning)}}}" for warning in board.warnings), *map(escaped, board.notes))
     return "\n".join(
         (
             r"\begin{table}[htbp]",
@@ -75,7 +80,7 @@ def _table(board: Leaderboard, columns: int) -> str:
             rf"\caption{{{escaped(board.title)}}}",
             "\n\\par\\medskip\n".join(_panel(board, panel) for panel in panels),
             r"\par\smallskip",
-            rf"\parbox{{\textwidth}}{{\footnotesize {' '.join(map(escaped, board.notes))}}}",
+            rf"\parbox{{\textwidth}}{{\footnotesize {' '.join(told)}}}",
             r"\end{table}",
         )
     )

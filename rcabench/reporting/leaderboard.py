@@ -9,6 +9,7 @@ from itertools import groupby
 
 from rcabench.core.run import RunRecord
 from rcabench.reporting.metric import Kinds, in_order, is_built_in, is_conditional
+from rcabench.reporting.scripted import scripted_notice
 from rcabench.reporting.statistics import Estimate
 from rcabench.reporting.summary import Cost, SummaryRow, kinds_of, summarise
 
@@ -53,23 +54,25 @@ _COST_NOTE = "seconds and queries: median per diagnosis; model calls, tokens and
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Leaderboard:
-    """All diagnosers that answered the same cases under the same conditions.
+    """All diagnosers that answered the same cases under the same conditions; or another table about them.
 
     Attributes:
         title: dataset, how many cases, and whether the onset was given.
-        onset_given: as in the title.
+        onset_given: as in the title; None where it does not matter.
         headings: of the columns; the first `labels` of them name the row, the others are figures.
         labels: how many columns name the row.
         rows: cells as text, in the order of the plans.
         notes: what a reader has to know to read the figures.
+        warnings: what a reader has to know before that; it stands above the table.
     """
 
     title: str
-    onset_given: bool
+    onset_given: bool | None
     headings: tuple[str, ...]
     labels: int
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
 
 def leaderboards(records: Sequence[RunRecord], metrics: str | Sequence[str] = "headline") -> tuple[Leaderboard, ...]:
@@ -80,15 +83,19 @@ def leaderboards(records: Sequence[RunRecord], metrics: str | Sequence[str] = "h
         metrics: `headline` (with every score that is not built in), `all`, or one or more score names, `*` allowed;
             scores without a case are left out.
     """
+    return tuple(leaderboard(members, title, metrics) for title, members in titled_groups(summarise(records)))
+
+
+def titled_groups(rows: Sequence[SummaryRow]) -> tuple[tuple[str, tuple[SummaryRow, ...]], ...]:
+    """Return the rows that may share a table, under its title: the same dataset version and onset setting."""
 
     def group(row: SummaryRow) -> tuple[str, bool, str]:
         return row.dataset, not row.onset_given, row.dataset_digest
 
-    rows = sorted(summarise(records), key=group)
-    groups = [tuple(members) for _, members in groupby(rows, key=group)]
+    groups = [tuple(members) for _, members in groupby(sorted(rows, key=group), key=group)]
     versions = {(row.dataset, row.dataset_digest) for row in rows}
     several = {name for name, _ in versions if sum(other == name for other, _ in versions) > 1}
-    return tuple(_leaderboard(members, metrics, show_digest=members[0].dataset in several) for members in groups)
+    return tuple((_title(members, show_digest=members[0].dataset in several), members) for members in groups)
 
 
 def format_estimate(estimate: Estimate, *, share: bool, with_n: bool) -> str:
@@ -113,7 +120,8 @@ def _number(value: float, share: bool) -> str:
     return f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}" if abs(value) < 1000 else f"{value:.0f}"
 
 
-def _leaderboard(members: Sequence[SummaryRow], metrics: str | Sequence[str], *, show_digest: bool) -> Leaderboard:
+def leaderboard(members: Sequence[SummaryRow], caption: str, metrics: str | Sequence[str]) -> Leaderboard:
+    """Return the table of rows that may share one, under its caption."""
     several_runs = len({row.run for row in members}) > 1
     missing = any(row.incomplete for row in members)
     costs = [(key, title) for key, title in _COSTS if any(getattr(row.cost, key) is not None for row in members)]
@@ -134,19 +142,36 @@ def _leaderboard(members: Sequence[SummaryRow], metrics: str | Sequence[str], *,
         for line, row in zip(cells, members, strict=True):
             line.append(_cost_cell(row.cost, key))
     return Leaderboard(
-        title=_title(members, show_digest=show_digest),
+        title=caption,
         onset_given=members[0].onset_given,
         headings=tuple(headings),
         labels=labels,
         rows=tuple(map(tuple, cells)),
         notes=(*_unmatched(members, metrics), *_notes(members, chosen, kinds, costs=bool(costs))),
+        warnings=warnings_of(members),
     )
 
 
+def names_of(row: SummaryRow, *, several_runs: bool) -> list[str]:
+    """Return the cells that name a row: who, with what there is to be said against it, and in which run."""
+    marks = [mark for mark, holds in (("scripted", row.scripted), ("incomplete", row.incomplete)) if holds]
+    name = f"{row.diagnoser} ({', '.join(marks)})" if marks else row.diagnoser
+    return [name, *([row.run] if several_runs else [])]
+
+
+def warnings_of(members: Sequence[SummaryRow]) -> tuple[str, ...]:
+    """Return what has to stand above a table with these rows."""
+    notice = scripted_notice(list(dict.fromkeys(row.diagnoser for row in members if row.scripted)))
+    return (notice,) if notice is not None else ()
+
+
 def _label_cells(row: SummaryRow, *, several_runs: bool, missing: bool) -> list[str]:
-    name = f"{row.diagnoser} (incomplete)" if row.incomplete else row.diagnoser
-    run = [row.run] if several_runs else []
-    return [name, *run, str(row.n), str(row.failed), *([str(row.missing)] if missing else [])]
+    return [
+        *names_of(row, several_runs=several_runs),
+        str(row.n),
+        str(row.failed),
+        *([str(row.missing)] if missing else []),
+    ]
 
 
 def _chosen(members: Sequence[SummaryRow], metrics: str | Sequence[str]) -> tuple[str, ...]:

@@ -13,7 +13,11 @@ from pathlib import PurePath
 from rcabench.core.errors import RecordError
 from rcabench.core.run import DatasetStamp, RunRecord, ScoredDiagnosis
 from rcabench.core.usage import Usage
+from rcabench.reporting.attempts import Repeats, deciding, repeats
+from rcabench.reporting.context import ContextCurve, context_curve
+from rcabench.reporting.expense import Expense, expense
 from rcabench.reporting.metric import Kinds, in_order
+from rcabench.reporting.scripted import scripted_diagnosers
 from rcabench.reporting.statistics import ABSENT, Estimate, estimate
 
 __all__ = ["ABSENT", "Cost", "Estimate", "SummaryRow", "case_values", "kinds_of", "run_name", "summarise"]
@@ -25,7 +29,7 @@ class Cost:
 
     Attributes:
         seconds, queries, rows: medians.
-        calls, input_tokens, output_tokens, cached_tokens, usd: means.
+        calls, input_tokens, output_tokens, cached_tokens, reasoning_tokens, longest_input, usd: means.
     """
 
     seconds: float | None = None
@@ -35,6 +39,8 @@ class Cost:
     input_tokens: float | None = None
     output_tokens: float | None = None
     cached_tokens: float | None = None
+    reasoning_tokens: float | None = None
+    longest_input: float | None = None
     usd: float | None = None
 
 
@@ -55,6 +61,10 @@ class SummaryRow:
         metrics: score name -> estimate over cases, in the order of tables.
         cost: what one diagnosis took.
         kinds: which of the scores are no shares, and of which less is better.
+        expense: what all its diagnoses took of language models.
+        repeats: what several attempts tell; None where one is planned.
+        context: how right it is by how full the context became; None where nobody tells.
+        scripted: whether a script stood for its language model, so that no figure shows a model's ability.
     """
 
     run: str
@@ -70,6 +80,10 @@ class SummaryRow:
     metrics: Mapping[str, Estimate] = field(default_factory=dict)
     cost: Cost = Cost()
     kinds: Kinds = field(default_factory=Kinds)
+    expense: Expense = Expense()  # noqa: RUF009 - frozen
+    repeats: Repeats | None = None
+    context: ContextCurve | None = None
+    scripted: bool = False
 
     @property
     def incomplete(self) -> bool:
@@ -81,16 +95,21 @@ class SummaryRow:
         return self.metrics.get(name, ABSENT)
 
 
-def summarise(records: Sequence[RunRecord]) -> tuple[SummaryRow, ...]:
+def summarise(records: Sequence[RunRecord], *, right: str | None = None) -> tuple[SummaryRow, ...]:
     """Return a row for every planned (dataset, onset setting, diagnoser) of every run, in the order of the plans.
 
     Attempts at a case are averaged first, so that the case is the unit of every n and interval. A failed
     diagnosis stays in as a miss. A diagnosis that is not recorded is counted in `missing`, not as a miss.
 
+    Args:
+        records: of one or more runs.
+        right: the score of which 1 is a right answer, for attempts, cost per right answer and context; None for
+            the first of `attempts.RIGHT` that applies.
+
     Raises:
         RecordError: a record holds results of a dataset, onset setting or diagnoser that its manifest does not plan.
     """
-    return tuple(row for record in records for row in _rows(record))
+    return tuple(row for record in records for row in _rows(record, right))
 
 
 def kinds_of(rows: Iterable[SummaryRow]) -> Kinds:
@@ -120,22 +139,29 @@ def run_name(record: RunRecord) -> str:
     return PurePath(record.folder).name or record.folder
 
 
-def _rows(record: RunRecord) -> Iterable[SummaryRow]:
+def _rows(record: RunRecord, right: str | None) -> Iterable[SummaryRow]:
     def key(result: ScoredDiagnosis) -> tuple[str, bool, str]:
         return result.diagnosis.dataset, result.diagnosis.onset_given, result.diagnosis.diagnoser
 
     groups = {k: tuple(group) for k, group in groupby(sorted(record.results, key=key), key=key)}
     for stamp in record.manifest.datasets:
+        # One question for all diagnosers of a table: which answers are right must not depend on who answers.
+        together = [r for (name, given, _), found in groups.items() for r in found
+                    if (name, given) == (stamp.name, stamp.onset_given)]  # fmt: skip
+        metric = deciding(together, right)
         for diagnoser in record.manifest.diagnosers:
-            yield _row(record, stamp, diagnoser, groups.pop((stamp.name, stamp.onset_given, diagnoser), ()))
+            yield _row(record, stamp, diagnoser, groups.pop((stamp.name, stamp.onset_given, diagnoser), ()), metric)
     if groups:
         stray = min(groups)
         raise RecordError(f"{record.folder}: results outside of its plan: (dataset, onset given, diagnoser) = {stray}")
 
 
-def _row(record: RunRecord, stamp: DatasetStamp, diagnoser: str, results: tuple[ScoredDiagnosis, ...]) -> SummaryRow:
+def _row(
+    record: RunRecord, stamp: DatasetStamp, diagnoser: str, results: tuple[ScoredDiagnosis, ...], right: str
+) -> SummaryRow:
     values = case_values(results)
     kinds = Kinds.of(record.scorers)
+    attempts = record.manifest.attempts
     return SummaryRow(
         run=run_name(record),
         dataset=stamp.name,
@@ -144,12 +170,16 @@ def _row(record: RunRecord, stamp: DatasetStamp, diagnoser: str, results: tuple[
         onset_given=stamp.onset_given,
         planned=stamp.cases,
         n=len({result.diagnosis.incident_id for result in results}),
-        missing=max(0, stamp.cases * record.manifest.attempts - len(results)),
+        missing=max(0, stamp.cases * attempts - len(results)),
         failed=sum(result.diagnosis.verdict is None for result in results),
-        attempts=record.manifest.attempts,
+        attempts=attempts,
         metrics={name: _estimate(values[name], share=kinds.is_share(name)) for name in in_order(values)},
         cost=_cost([result.diagnosis.usage for result in results]),
         kinds=kinds,
+        expense=expense(results, metric=right),
+        repeats=repeats(results, metric=right, attempts=attempts) if attempts > 1 else None,
+        context=context_curve(results, metric=right),
+        scripted=diagnoser in scripted_diagnosers(record.manifest),
     )
 
 
@@ -180,5 +210,7 @@ def _cost(usages: Sequence[Usage]) -> Cost:
         input_tokens=mean("input_tokens"),
         output_tokens=mean("output_tokens"),
         cached_tokens=mean("cached_tokens"),
+        reasoning_tokens=mean("reasoning_tokens"),
+        longest_input=mean("longest_input"),
         usd=mean("usd"),
     )

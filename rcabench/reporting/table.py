@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from rcabench.core.run import RunRecord
 from rcabench.reporting.base import Page
-from rcabench.reporting.leaderboard import Leaderboard, leaderboards
+from rcabench.reporting.leaderboard import Leaderboard
+from rcabench.reporting.supplement import tables
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,6 +28,8 @@ class TableReporter:
 
     Attributes:
         metrics: `headline`, `all`, or score names, `*` allowed.
+        right: the score of which 1 is a right answer, where attempts and costs ask for one; None for the first
+            of service, host and pod AC@1 that applies.
         width: in characters; the terminal's (120 without one) where it is None.
         color: None for colour on a terminal only.
 
@@ -36,12 +39,13 @@ class TableReporter:
     """
 
     metrics: str | Sequence[str] = "headline"
+    right: str | None = None
     width: int | None = None
     color: bool | None = None
 
     def render(self, records: Sequence[RunRecord]) -> tuple[Page, ...]:
         """Return one page, `report.txt`."""
-        boards = leaderboards(records, self.metrics)
+        boards = tables(records, self.metrics, self.right)
         if not boards:
             return (Page(name="report.txt", text="No results.\n"),)
         width = max(_NARROWEST, self.width or shutil.get_terminal_size((120, 24)).columns)
@@ -75,6 +79,8 @@ def _text(boards: Sequence[Leaderboard], width: int, *, color: bool) -> str:
     console = Console(file=out, width=width, force_terminal=color, color_system="standard" if color else None)
     for board in boards:
         console.print(board.title, style="bold", markup=False, highlight=False)
+        for warning in board.warnings:
+            console.print(warning, style="bold", markup=False, highlight=False)
         for columns in panels(board, width):
             _print_panel(console, board, columns)
     for note in dict.fromkeys(note for board in boards for note in board.notes):

@@ -276,7 +276,10 @@ def _broken(**changes: object) -> dict[str, Any]:
         (_broken(missing=-1), "$.results[0].missing: -1 is too small"),
         (_broken(metrics={AC: 0.5}), f"$.results[0].metrics.{AC}: 0.5 is no object"),
         (_broken(onset_given=None), "$.results[0].onset_given: None is no boolean"),
-        ({"schema": "rcabench.report/2", "runs": [], "results": []}, "$.schema: 'rcabench.report/2' is not allowed"),
+        (
+            {"schema": "rcabench.report/2", "runs": [], "results": [], "tenants": []},
+            "$.schema: 'rcabench.report/2' is not allowed",
+        ),
     ],
 )
 def test_the_schema_refuses_what_is_no_report(plain: dict[str, Any], violation: str) -> None:
