@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from rcabench.agents.scene import Scene
 from rcabench.agents.specialists.base import Report, component_of, evidence_of, strongest
 from rcabench.agents.specialists.share import Shares, share_shift, share_strength, suspicious_shares
+from rcabench.agents.specialists.shift import Floats
 from rcabench.core.fault import FaultType
 from rcabench.core.question import SpanLogChanges, TemplateChanges
 from rcabench.core.verdict import Evidence, Modality, Signal
@@ -18,7 +20,7 @@ from rcabench.telemetry.base import Telemetry
 
 _LOCATION = r"^\W*([\w.$\[\]]+[#:]\d+)\b"
 """A source location at the start of a message: `Class#line` or `file.ext:line`."""
-_STATEMENTS = Shares(count="count", total="spans", group=("service", "pod", "operation"), item=("statement",))
+STATEMENTS = Shares(count="count", total="spans", group=("service", "pod", "operation"), item=("statement",))
 _ALARMING = frozenset({"ERROR", "FATAL"})
 
 
@@ -84,9 +86,9 @@ class LogSpecialist:
         if statements.empty:
             return
         calm = by_statement(telemetry.ask(SpanLogChanges(windows=scene.calm))) if scene.calm else statements.iloc[:0]
-        shift = suspicious_shares(statements, calm, _STATEMENTS, half_z=self.half_z, enough=self.enough)
+        shift = suspicious_shares(statements, calm, STATEMENTS, half_z=self.half_z, enough=self.enough)
         strengths = shift["strength"].to_numpy()
-        replaced = _replaced(statements, shift)
+        replacements = replaced(statements, shift)
         for position in np.flatnonzero(strengths >= self.minimum):
             row, change = statements.iloc[int(position)], shift.iloc[int(position)]
             component = component_of(row["service"], row["pod"])
@@ -104,7 +106,7 @@ class LogSpecialist:
                 ),
                 strength=strengths[position],
                 signal=Signal.BEHAVIOR,
-                fault_type=FaultType.CODE_RETURN if key in replaced else FaultType.CODE_EXCEPTION,
+                fault_type=FaultType.CODE_RETURN if key in replacements else FaultType.CODE_EXCEPTION,
                 question=SpanLogChanges(
                     windows=(scene.after,),
                     baseline=scene.baseline,
@@ -112,18 +114,32 @@ class LogSpecialist:
                 ),
             )
 
-    def _changed_lines(self, scene: Scene, lines: pd.DataFrame) -> Iterator[Evidence]:
-        if lines.empty:
-            return
+    def louder(self, lines: pd.DataFrame) -> tuple[Floats, npt.NDArray[np.bool_]]:
+        """Score the templates of a TemplateChanges answer by their share of their pod's lines.
+
+        Returns:
+            Strengths, and which rows are complaints that have become more frequent.
+        """
         owner = lines["pod"].fillna(lines["service"]).fillna("")
         total = lines.groupby(owner)["count"].transform("sum")
         total_before = lines.groupby(owner)["baseline_count"].transform("sum")
         shift = share_shift(lines["count"], total, lines["baseline_count"], total_before)
         strengths = share_strength(shift, self.half_z) * self.loose
         alarming = lines["severity"].isin(_ALARMING).to_numpy() & (shift["difference"].to_numpy() > 0)
-        # A complaint counts from its first line on: how chatty the rest of the pod is does not matter.
-        louder = lines["count"].to_numpy(dtype=np.float64) / (lines["count"].to_numpy(dtype=np.float64) + 5.0)
-        strengths = np.where(alarming, np.maximum(strengths, self.loose * louder * (shift["z"] > 2.0)), strengths)
+        return np.where(alarming, np.maximum(strengths, self.complaint(lines, shift)), strengths), alarming
+
+    def complaint(self, lines: pd.DataFrame, shift: pd.DataFrame) -> Floats:
+        """Return the strengths of complaints, told from `count` and from how significant the change is.
+
+        A complaint counts from its first line on: how chatty the rest of the pod is does not matter.
+        """
+        count = lines["count"].to_numpy(dtype=np.float64)
+        return np.asarray(self.loose * (count / (count + 5.0)) * (shift["z"] > 2.0).to_numpy(), dtype=np.float64)
+
+    def _changed_lines(self, scene: Scene, lines: pd.DataFrame) -> Iterator[Evidence]:
+        if lines.empty:
+            return
+        strengths, alarming = self.louder(lines)
         for position in np.flatnonzero(strengths >= self.minimum):
             row = lines.iloc[int(position)]
             component = component_of(row["service"], row["pod"], row["host"])
@@ -181,7 +197,7 @@ def by_statement(templates: pd.DataFrame) -> pd.DataFrame:
     return merged.reset_index(drop=True)
 
 
-def _replaced(statements: pd.DataFrame, shift: pd.DataFrame) -> frozenset[tuple[object, object]]:
+def replaced(statements: pd.DataFrame, shift: pd.DataFrame) -> frozenset[tuple[object, object]]:
     """Return the (pod, operation) pairs that log another statement in the place of a lost one.
 
     A wrong return value sends the code down another branch that logs something else; an exception

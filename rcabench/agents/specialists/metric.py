@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ import pandas as pd
 from rcabench.agents.scene import Scene
 from rcabench.agents.specialists.base import Report, component_of, evidence_of, strongest
 from rcabench.agents.specialists.metric_kinds import MetricKind, kind_of
-from rcabench.agents.specialists.shift import level_shift, saturate
+from rcabench.agents.specialists.shift import Floats, level_shift, saturate
 from rcabench.core.component import ComponentRef, Level
 from rcabench.core.fault import FaultType
 from rcabench.core.question import MetricChanges
@@ -69,11 +69,7 @@ class MetricSpecialist:
     def _evidence(self, scene: Scene, changes: pd.DataFrame) -> Iterator[Evidence]:
         kinds = {metric: kind_of(metric) for metric in changes["metric"].unique()}
         shifts = level_shift(changes)
-        scores = np.zeros(len(changes))
-        for name, kind in kinds.items():
-            if kind is not None:
-                rows = (changes["metric"] == name).to_numpy()
-                scores[rows] = _bad_score(shifts[rows], kind)
+        scores = bad_scores(changes, shifts, kinds)
         strengths = saturate(scores, self.half)
         # Row positions, because names may repeat; plain tuples are ten times faster than iterrows.
         for position in np.flatnonzero(strengths >= self.minimum):
@@ -123,6 +119,25 @@ class MetricSpecialist:
                 fault_type=FaultType.CRASH,
                 question=MetricChanges(windows=(scene.after,), baseline=scene.long_baseline),
             )
+
+
+def bad_scores(changes: pd.DataFrame, shifts: pd.DataFrame, kinds: Mapping[str, MetricKind | None]) -> Floats:
+    """Return how far every series has moved in the direction that is bad for its kind.
+
+    Args:
+        changes: answer to MetricChanges.
+        shifts: its `level_shift`.
+        kinds: metric -> its kind; None where nobody knows what is bad.
+
+    Returns:
+        Scores in robust standard deviations, a row each; 0 for a metric without a kind.
+    """
+    scores = np.zeros(len(changes))
+    for name, kind in kinds.items():
+        if kind is not None:
+            rows = (changes["metric"] == name).to_numpy()
+            scores[rows] = _bad_score(shifts[rows], kind)
+    return scores
 
 
 def _bad_score(shifts: pd.DataFrame, kind: MetricKind) -> pd.Series[float]:

@@ -82,13 +82,25 @@ class TraceSpecialist:
             ),
         )
 
-    def _strengths(self, shift: pd.DataFrame) -> Floats:
+    def slowness(self, shift: pd.DataFrame) -> Floats:
+        """Return the strengths of slow-downs, as `own_work` and `net_of_caller` score them."""
         score = saturate(shift["score"].to_numpy(), self.half_score)
         size = saturate(shift["decades"].to_numpy(), self.half_decades)
         return np.asarray(score * size, dtype=np.float64)
 
+    def failing(self, operations: pd.DataFrame) -> tuple[pd.DataFrame, Floats]:
+        """Return how the share of failed spans has moved, and the strengths of what has grown worse."""
+        shift = share_shift(
+            operations["errors"], operations["count"], operations["baseline_errors"], operations["baseline_count"]
+        )
+        return shift, np.where(shift["difference"] > 0, share_strength(shift, self.half_z), 0.0)
+
+    def vanishing(self, shift: pd.DataFrame) -> Floats:
+        """Return the strengths of shares that have shrunk."""
+        return np.where(shift["difference"] < 0, share_strength(shift, self.half_z), 0.0)
+
     def _slow_work(self, scene: Scene, operations: pd.DataFrame, slow: pd.DataFrame) -> Iterator[Evidence]:
-        strengths = self._strengths(slow)
+        strengths = self.slowness(slow)
         for position in np.flatnonzero(strengths >= self.minimum):
             row, shift = operations.iloc[int(position)], slow.iloc[int(position)]
             component = component_of(row["service"], row["pod"])
@@ -117,8 +129,8 @@ class TraceSpecialist:
         if edges.empty:
             return
         lag = duration_shift(edges, "gap", count="count")
-        net = net_of_caller(edges, lag, _own_decades(operations, slow))
-        strengths = self._strengths(net)
+        net = net_of_caller(edges, lag, own_decades(operations, slow))
+        strengths = self.slowness(net)
         for position in np.flatnonzero(strengths >= self.minimum):
             row = edges.iloc[int(position)]
             component = component_of(row["callee_service"], row["callee_pod"])
@@ -145,11 +157,9 @@ class TraceSpecialist:
 
     def _unanswered_calls(self, scene: Scene, calls: pd.DataFrame) -> Iterator[Evidence]:
         """Blame a callee that no longer shows up below operations that did nothing but call it."""
-        elsewhere = calls["child_service"].notna() & (calls["child_service"] != calls["service"])
-        always = calls["baseline_count"] >= _ALWAYS * calls["baseline_parents"]
-        calls = calls[elsewhere & always]
+        calls = calls[is_a_call(calls)]
         shift = share_shift(calls["count"], calls["parents"], calls["baseline_count"], calls["baseline_parents"])
-        strengths = np.where(shift["difference"] < 0, share_strength(shift, self.half_z), 0.0)
+        strengths = self.vanishing(shift)
         for position in np.flatnonzero(strengths >= self.minimum):
             row, change = calls.iloc[int(position)], shift.iloc[int(position)]
             component = ComponentRef(level=Level.SERVICE, name=row["child_service"])
@@ -172,7 +182,7 @@ class TraceSpecialist:
         if calls.empty:
             return
         calm = telemetry.ask(CallChanges(windows=scene.calm)) if scene.calm else calls.iloc[:0]
-        shift = suspicious_shares(calls, calm, _BRANCHES, half_z=self.half_z, enough=self.enough)
+        shift = suspicious_shares(calls, calm, BRANCHES, half_z=self.half_z, enough=self.enough)
         strengths = shift["strength"].to_numpy()
         for position in np.flatnonzero(strengths >= self.minimum):
             row, change = calls.iloc[int(position)], shift.iloc[int(position)]
@@ -198,10 +208,7 @@ class TraceSpecialist:
             )
 
     def _failures(self, scene: Scene, operations: pd.DataFrame) -> Iterator[Evidence]:
-        shift = share_shift(
-            operations["errors"], operations["count"], operations["baseline_errors"], operations["baseline_count"]
-        )
-        strengths = np.where(shift["difference"] > 0, share_strength(shift, self.half_z), 0.0)
+        shift, strengths = self.failing(operations)
         for position in np.flatnonzero(strengths >= self.minimum):
             row, change = operations.iloc[int(position)], shift.iloc[int(position)]
             component = component_of(row["service"], row["pod"])
@@ -225,7 +232,7 @@ class TraceSpecialist:
             )
 
 
-_BRANCHES = Shares(
+BRANCHES = Shares(
     count="count",
     total="parents",
     group=("service", "pod", "operation"),
@@ -234,6 +241,12 @@ _BRANCHES = Shares(
 _WAITING_SHARE = 0.05
 _ALWAYS = 0.9
 """An operation that called a service in this share of the baseline does nothing else (sampling aside)."""
+
+
+def is_a_call(calls: pd.DataFrame) -> pd.Series[bool]:
+    """Tell which rows of a CallChanges answer are operations that did nothing but call another service."""
+    elsewhere = calls["child_service"].notna() & (calls["child_service"] != calls["service"])
+    return elsewhere & (calls["baseline_count"] >= _ALWAYS * calls["baseline_parents"])
 
 
 def own_work(operations: pd.DataFrame) -> pd.DataFrame:
@@ -248,7 +261,7 @@ def own_work(operations: pd.DataFrame) -> pd.DataFrame:
     return slow.where((spans - own) <= _WAITING_SHARE * spans, 0.0, axis=0)
 
 
-def _own_decades(operations: pd.DataFrame, slow: pd.DataFrame) -> dict[object, float]:
+def own_decades(operations: pd.DataFrame, slow: pd.DataFrame) -> dict[object, float]:
     """Return pod (or service) -> the largest slow-down of its own work, in decades."""
     key = operations["pod"].fillna(operations["service"])
     return {pod: float(value) for pod, value in slow["decades"].groupby(key).max().items()}
