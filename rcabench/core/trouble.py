@@ -24,6 +24,8 @@ class Trouble(StrEnum):
     """What came is no answer: broken JSON, a cut stream, no choices, bytes that are no text."""
     VALIDATION_FAILED = "model.validation_failed"
     """The answer can be read and is not what was asked for."""
+    REJECTED = "model.rejected"
+    """The server does not take the request as it is (HTTP 400, 422): a parameter, a tool, an order of messages."""
     CONTEXT_OVERFLOW = "context.overflow"
     """The conversation is longer than the model reads."""
     CONTEXT_STALE = "context.stale"
