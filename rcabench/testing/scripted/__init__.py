@@ -1,6 +1,6 @@
 """A server that speaks like language models' servers and answers by a policy; nothing that it says is a model's."""
 
-from rcabench.testing.scripted.cards import KEY_VARIABLE, SCRIPTED_PRICES, card_for
+from rcabench.testing.scripted.cards import SCRIPTED_PRICES, card_for
 from rcabench.testing.scripted.exchange import Fault, Policy, ScriptedReply, ScriptedRequest, UsageReport, counted
 from rcabench.testing.scripted.fuzz import Fuzz
 from rcabench.testing.scripted.model import ScriptedModel
@@ -9,7 +9,6 @@ from rcabench.testing.scripted.server import ScriptedServer
 from rcabench.testing.scripted.strongest import Strongest
 
 __all__ = [
-    "KEY_VARIABLE",
     "SCRIPTED_PRICES",
     "Fault",
     "Fixed",

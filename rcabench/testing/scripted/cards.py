@@ -9,9 +9,6 @@ from typing import Any, Literal
 from rcabench.agents.llm.card import ModelCard, Prices
 from rcabench.testing.scripted.server import ScriptedServer
 
-KEY_VARIABLE = "RCABENCH_SCRIPTED_API_KEY"
-"""The environment variable from which clients take their key; tests set it to anything."""
-
 SCRIPTED_PRICES = Prices(input=1.0, output=4.0, cached=0.25, as_of=date(2026, 1, 5), source="made up for tests")
 
 
@@ -23,6 +20,7 @@ def card_for(
     parameters: Mapping[str, Any] | None = None,
     timeout_seconds: float = 10.0,
     prices: Prices | None = SCRIPTED_PRICES,
+    api_key_env: str | None = None,
 ) -> ModelCard:
     """Return the card of a scripted server's model.
 
@@ -33,6 +31,7 @@ def card_for(
         parameters: sent along with every request.
         timeout_seconds: for one call.
         prices: None makes its cost unknown.
+        api_key_env: the environment variable with a key to send; None sends none.
 
     Example:
         >>> from rcabench.testing.scripted import Fixed
@@ -40,12 +39,15 @@ def card_for(
         ...     card_for(server, wire="ollama").provider
         'ollama'
     """
+    connection = {"base_url": f"{server.url}/v1" if wire == "openai" else server.url}
+    if api_key_env is not None:
+        connection["api_key_env"] = api_key_env
     return ModelCard(
         name=f"scripted-{wire}",
         provider=wire,
         model="scripted",
         parameters=dict(parameters or {}),
-        connection={"base_url": f"{server.url}/v1" if wire == "openai" else server.url, "api_key_env": KEY_VARIABLE},
+        connection=connection,
         stream=stream,
         context_tokens=128_000,
         timeout_seconds=timeout_seconds,
