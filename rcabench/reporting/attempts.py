@@ -79,7 +79,8 @@ def pass_all(attempts: int, right: int, k: int) -> float:
         >>> pass_all(4, 2, 1), round(pass_all(4, 2, 2), 4), pass_all(4, 2, 3)
         (0.5, 0.1667, 0.0)
     """
-    return math.comb(right, k) / _draws(attempts, right, k)
+    draws = _draws(attempts, right, k)
+    return math.comb(right, k) / draws
 
 
 def _draws(attempts: int, right: int, k: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from rcabench.core.diagnosis import Diagnosis, Failure, FailureKind
@@ -27,8 +27,10 @@ def small_run(
     dataset: str = "small",
     digest: str = "d1" * 32,
     onset_given: bool = False,
-    usage: Usage = Usage(seconds=0.25, queries=3, rows=40),  # noqa: B008 - frozen
+    usage: Usage | Callable[[str, str, int], Usage] = Usage(seconds=0.25, queries=3, rows=40),  # noqa: B008 - frozen
     scorers: Mapping[str, Mapping[str, Any]] | None = None,
+    config: Mapping[str, Any] | None = None,
+    declared: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> RunRecord:
     """Return a run of one dataset.
 
@@ -37,7 +39,9 @@ def small_run(
         failed: (diagnoser, incident id) of the diagnoses without a verdict.
         cases: in the plan; as many as the diagnosers answered where it is None.
         attempts: in the plan.
-        folder, dataset, digest, onset_given, usage, scorers: as the record holds them.
+        folder, dataset, digest, onset_given, scorers, config: as the record holds them.
+        usage: of every diagnosis; or what returns it for a diagnoser, an incident id and an attempt.
+        declared: diagnoser -> what its plug-in declares beside name and options.
 
     Example:
         >>> record = small_run({"team": {"a": {"service.AC@1": 1.0}, "b": {"service.AC@1": 0.0}}})
@@ -65,7 +69,7 @@ def small_run(
                     onset_given=onset_given,
                     verdict=None if failure else Verdict(abstained=True),
                     failure=failure,
-                    usage=usage,
+                    usage=usage if isinstance(usage, Usage) else usage(label, case, attempt),
                     finished_at=_MOMENT,
                 )
                 made = tuple(Score(name=name, value=value) for name, value in scores.items())
@@ -75,11 +79,11 @@ def small_run(
         rcabench="0.1.0",
         versions={"python": "3.11.7"},
         commit="c0ffee",
-        config={},
+        config=config or {},
         config_digest="c1" * 32,
         content_digest="c2" * 32,
         datasets=(stamp,),
-        diagnosers={label: {"name": label, "options": {}} for label in answers},
+        diagnosers={label: {"name": label, "options": {}, **(declared or {}).get(label, {})} for label in answers},
         attempts=attempts,
         seed=0,
         started_at=_MOMENT,
