@@ -1,0 +1,288 @@
+"""What the models of one diagnosis have cost so far, agent by agent, and whether they may go on."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from rcabench.agents.llm.card import ModelCard
+from rcabench.agents.llm.chat import ModelError, TokenCount
+from rcabench.core.session import Session
+from rcabench.core.spending import Spending
+from rcabench.core.trouble import Trouble
+from rcabench.core.usage import Usage
+
+_RESERVE = 0.2
+"""The last part of tokens, money and time, kept for answers: nobody begins to investigate in it."""
+
+_COSTS_NOTHING = frozenset(
+    {Trouble.RATE_LIMIT, Trouble.UNAVAILABLE, Trouble.AUTH, Trouble.QUOTA, Trouble.CONTEXT_OVERFLOW}
+)
+"""Failures of calls that no model worked on; what other failed calls took is unknown where nobody says it."""
+
+
+class SpendingRefused(ModelError):
+    """A call that was not made, or was cut, because the diagnosis has used up what it may spend.
+
+    Attributes:
+        sent: whether the call had gone out, and so counts and may have cost something.
+    """
+
+    def __init__(
+        self, trouble: Trouble, message: str, *, sent: bool = False, replayed: bool = False, final: bool = False
+    ) -> None:
+        super().__init__(trouble, message, replayed=replayed, final=final)
+        self.sent = sent
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Talk:
+    agent: str
+    began: float
+    deadline: float | None
+
+
+@dataclass(kw_only=True, slots=True)
+class _Account:
+    """One agent's; an amount is known where every call that took something says how much."""
+
+    first: float
+    last: float = 0.0
+    calls: int = 0
+    took: int = 0
+    tokens: Counter[str] = field(default_factory=Counter)
+    known: Counter[str] = field(default_factory=Counter)
+    longest_input: int | None = None
+    usd: list[float] = field(default_factory=list)
+    troubles: Counter[str] = field(default_factory=Counter)
+
+    def enter(self, tokens: TokenCount, usd: float | None) -> None:
+        self.took += 1
+        for kind in ("input", "output", "cached", "reasoning"):
+            amount = getattr(tokens, kind)
+            if amount is not None:
+                self.tokens[kind] += amount
+                self.known[kind] += 1
+        if tokens.input is not None:
+            self.longest_input = max(tokens.input, self.longest_input or 0)
+        if usd is not None:
+            self.usd.append(usd)
+
+    def usage(self) -> Usage:
+        return Usage(
+            seconds=max(self.last - self.first, 0.0),
+            calls=self.calls,
+            input_tokens=self._sum("input"),
+            output_tokens=self._sum("output"),
+            cached_tokens=self._sum("cached"),
+            reasoning_tokens=self._sum("reasoning"),
+            longest_input=self.longest_input,
+            # An exact sum, so that the order in which calls end does not show in it.
+            usd=math.fsum(self.usd) if len(self.usd) == self.took else None,
+            troubles=dict(sorted(self.troubles.items())),
+        )
+
+    def _sum(self, kind: str) -> int | None:
+        return self.tokens[kind] if self.known[kind] == self.took else None
+
+
+@dataclass(slots=True, eq=False)
+class Meter:
+    """The account of one diagnosis, shared by all its agents; `session.usage` is up to date after every event.
+
+    A sum is None as soon as one of its parts is unknown: a call that was answered without a count of
+    tokens, or that broke off while a model may have been at work. Calls that were turned away (too
+    many requests, no connection, wrong key, too long) took nothing. Limits hold all the same: what is
+    unknown is estimated for them, generously, by the length of the texts.
+
+    Calls are counted when they go out, so parallel agents cannot overshoot that limit; tokens and
+    money are known only afterwards, so the calls that are under way when their limit is reached
+    come on top. Before a limit is reached a reserve is kept, in which only requests that offer no
+    tools pass: whoever is refused has one chance to answer with what it has.
+
+    Args:
+        session: whose usage it is.
+        spending: the limits; the session's own by default.
+        clock: seconds, of the same origin as the session's deadline.
+    """
+
+    session: Session
+    spending: Spending | None = None
+    clock: Callable[[], float] = time.monotonic
+    _limits: Spending = field(init=False)
+    _began: float = field(init=False)
+    _accounts: dict[str, _Account] = field(init=False, default_factory=dict)
+    _talks: list[_Talk] = field(init=False, default_factory=list)
+    _spent_tokens: int = field(init=False, default=0)
+    _spent_usd: float = field(init=False, default=0.0)
+    _lock: threading.RLock = field(init=False, default_factory=threading.RLock)
+
+    def __post_init__(self) -> None:
+        self._limits = self.session.spending if self.spending is None else self.spending
+        self._began = self.clock()
+
+    @contextmanager
+    def conversation(self, agent: str, deadline: float | None = None) -> Iterator[None]:
+        """Say that an agent is at work: a call is kept back for its answer, and `deadline` is its own."""
+        talk = _Talk(agent=agent, began=self.clock(), deadline=deadline)
+        with self._lock:
+            self._talks.append(talk)
+            self._touched(agent)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._talks.remove(talk)
+                self._touched(agent)
+
+    def before_call(self, agent: str) -> None:
+        """Count a call that is about to go out."""
+        with self._lock:
+            self._touched(agent).calls += 1
+            self._publish()
+
+    def admit(self, agent: str, *, investigating: bool) -> float | None:
+        """Let a call pass that has been counted.
+
+        Args:
+            agent: who calls.
+            investigating: whether it offers tools; one that asks for an answer may use the reserve.
+
+        Returns:
+            Seconds that it may take; None for any.
+
+        Raises:
+            SpendingRefused: calls, tokens, money or time are used up.
+        """
+        with self._lock:
+            self._refuse_calls(investigating)
+            kept = 1.0 - _RESERVE if investigating else 1.0
+            for spent, limit, unit in (
+                (self._spent_tokens, self._limits.tokens, "tokens"),
+                (self._spent_usd, self._limits.usd, "USD"),
+            ):
+                if limit is not None and spent >= limit * kept:
+                    raise SpendingRefused(Trouble.BUDGET, f"{spent:g} of {limit:g} {unit} are spent")
+            return self._time_left(agent, kept)
+
+    def after_call(self, agent: str, card: ModelCard, tokens: TokenCount, *, estimate: TokenCount) -> float | None:
+        """Enter what an answered call took.
+
+        Args:
+            agent: who called.
+            card: of the model, with its prices.
+            tokens: as the provider reports them.
+            estimate: what limits count instead, where it does not.
+
+        Returns:
+            Its cost in USD; None for unknown.
+        """
+        usd = cost(card, tokens)
+        bounded = TokenCount(
+            input=estimate.input if tokens.input is None else tokens.input,
+            output=estimate.output if tokens.output is None else tokens.output,
+            cached=tokens.cached,
+        )
+        with self._lock:
+            self._spent_tokens += (bounded.input or 0) + (bounded.output or 0)
+            self._spent_usd += cost(card, bounded) or 0.0
+            self._touched(agent).enter(tokens, usd)
+            self._publish()
+        return usd
+
+    def failed_call(self, agent: str, card: ModelCard, error: ModelError, *, estimate: TokenCount) -> None:
+        """Enter a call that brought no answer, and count the trouble."""
+        if isinstance(error, SpendingRefused) and not error.sent:
+            with self._lock:
+                self._touched(agent).calls -= 1
+        elif error.tokens is not None or error.trouble not in _COSTS_NOTHING:
+            self.after_call(agent, card, error.tokens or TokenCount(), estimate=estimate)
+        self.count(agent, error.trouble)
+
+    def count(self, agent: str, trouble: Trouble) -> None:
+        """Count a trouble that an agent had, overcome or not."""
+        with self._lock:
+            self._touched(agent).troubles[trouble.value] += 1
+            self._publish()
+
+    def _refuse_calls(self, investigating: bool) -> None:
+        limit, calls = self._limits.calls, sum(account.calls for account in self._accounts.values())
+        if limit is None:
+            return
+        if calls > limit:
+            raise SpendingRefused(Trouble.BUDGET, f"all {limit} calls are made")
+        if investigating and self._talks and limit - calls < len(self._talks):
+            raise SpendingRefused(Trouble.BUDGET, f"what is left of {limit} calls is kept for answers")
+
+    def _time_left(self, agent: str, kept: float) -> float | None:
+        bounds = [(self._began, self.session.deadline)]
+        if self._limits.seconds is not None:
+            bounds.append((self._began, self._began + self._limits.seconds))
+        bounds += [(talk.began, talk.deadline) for talk in self._talks if talk.agent == agent]
+        left = [(end - self.clock(), (end - began) * (1.0 - kept)) for began, end in bounds if end is not None]
+        if any(seconds <= max(reserve, 0.0) for seconds, reserve in left):
+            raise SpendingRefused(Trouble.DEADLINE, "the time is used up" if kept == 1.0 else "it is time to answer")
+        return min((seconds for seconds, _ in left), default=None)
+
+    def _touched(self, agent: str) -> _Account:
+        now = self.clock()
+        account = self._accounts.setdefault(agent, _Account(first=now))
+        account.last = now
+        return account
+
+    def _publish(self) -> None:
+        agents = {agent: account.usage() for agent, account in sorted(self._accounts.items())}
+        self.session.usage = joined(agents)
+
+
+def joined(agents: Mapping[str, Usage]) -> Usage:
+    """Return the usage of several agents together; their times overlap, so the sum has none."""
+    parts = agents.values()
+    longest = [part.longest_input for part in parts if part.longest_input is not None]
+    troubles: Counter[str] = Counter()
+    for part in parts:
+        troubles.update(part.troubles)
+    return Usage(
+        calls=sum(part.calls or 0 for part in parts),
+        input_tokens=_sum(part.input_tokens for part in parts),
+        output_tokens=_sum(part.output_tokens for part in parts),
+        cached_tokens=_sum(part.cached_tokens for part in parts),
+        reasoning_tokens=_sum(part.reasoning_tokens for part in parts),
+        longest_input=max(longest, default=None),
+        usd=_usd(part.usd for part in parts),
+        troubles=dict(sorted(troubles.items())),
+        agents=dict(agents),
+    )
+
+
+def _sum(amounts: Iterable[int | None]) -> int | None:
+    total = 0
+    for amount in amounts:
+        if amount is None:
+            return None
+        total += amount
+    return total
+
+
+def _usd(amounts: Iterable[float | None]) -> float | None:
+    known = []
+    for amount in amounts:
+        if amount is None:
+            return None
+        known.append(amount)
+    return math.fsum(known)
+
+
+def cost(card: ModelCard, tokens: TokenCount) -> float | None:
+    """Return what tokens cost by a card's prices, in USD."""
+    prices = card.prices
+    if prices is None or tokens.input is None or tokens.output is None:
+        return None
+    cached = tokens.cached or 0
+    cached_price = prices.input if prices.cached is None else prices.cached
+    return ((tokens.input - cached) * prices.input + cached * cached_price + tokens.output * prices.output) / 1e6
