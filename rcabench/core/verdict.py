@@ -126,6 +126,7 @@ class Verdict:
         evidence: what the candidates cite.
         transcript: how the agents came to it.
         usage: model calls, tokens and money, where a model was used.
+        answer: the answer in the method's own words, for benchmarks whose rules read text (OpenRCA).
 
     Example:
         >>> Verdict(candidates=(Candidate(service="cart"),)).ranking(Level.SERVICE)
@@ -139,6 +140,7 @@ class Verdict:
     evidence: tuple[Evidence, ...] = ()
     transcript: tuple[Turn, ...] = ()
     usage: Usage | None = None
+    answer: str | None = None
 
     def ranking(self, level: Level | str) -> tuple[str, ...]:
         """Return the distinct component names at `level`, best first.
