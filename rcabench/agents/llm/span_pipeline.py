@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import threading
 from datetime import UTC, datetime, timedelta
 
 from opentelemetry.context import Context
@@ -10,10 +12,12 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import SpanKind, Tracer
 
 from rcabench import __version__
+from rcabench.agents.llm.otlp import Collector, Sent
 from rcabench.core.agent_span import AgentSpan, AttributeValue
+from rcabench.core.errors import PluginError
 from rcabench.core.session import current_session
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -53,17 +57,62 @@ class IntoSession(SpanProcessor):
         return True
 
 
-def provider(*, otlp: bool) -> TracerProvider:
-    """Return a provider whose spans end up in their session, every one of them, and in OTLP where asked."""
-    made = TracerProvider(
-        # OTEL_TRACES_SAMPLER must not thin out a run's record.
-        sampler=ALWAYS_ON,
-        resource=Resource.create({"service.name": "rcabench", "service.version": __version__}),
-        id_generator=OwnIds(),
-        shutdown_on_exit=otlp,
-    )
-    made.add_span_processor(IntoSession())
-    return made
+class Pipelines:
+    """The ways that spans go: into their session, and to a collector where that is asked for.
+
+    Both are providers of our own: the process's may belong to whoever embeds this, and sends spans elsewhere.
+    """
+
+    def __init__(self) -> None:
+        """Build nothing yet."""
+        self._lock = threading.Lock()
+        self._tracers: dict[bool, Tracer] = {}
+        self._provider: TracerProvider | None = None
+        self._collector: Collector | None = None
+
+    def tracer(self, *, otlp: bool) -> Tracer:
+        """Return a tracer whose spans end up in their session, every one of them, and over OTLP where asked."""
+        tracer = self._tracers.get(otlp)
+        if tracer is not None:
+            return tracer
+        with self._lock:
+            if otlp not in self._tracers:
+                self._tracers[otlp] = self._built(otlp=otlp).get_tracer("rcabench", __version__)
+            return self._tracers[otlp]
+
+    def close(self) -> Sent:
+        """Send what waits; spans that come afterwards begin a new connection."""
+        with self._lock:
+            provider, collector = self._provider, self._collector
+            self._tracers.pop(True, None)
+            self._provider = self._collector = None
+        if provider is not None:
+            provider.shutdown()
+        return collector.sent() if collector is not None else Sent()
+
+    def _built(self, *, otlp: bool) -> TracerProvider:
+        made = TracerProvider(
+            # OTEL_TRACES_SAMPLER must not thin out a run's record.
+            sampler=ALWAYS_ON,
+            resource=Resource.create({"service.name": "rcabench", "service.version": __version__}),
+            id_generator=OwnIds(),
+            shutdown_on_exit=otlp,
+        )
+        made.add_span_processor(IntoSession())
+        if otlp:
+            self._collector = self._reached()
+            if self._collector is not None:
+                made.add_span_processor(self._collector)
+            self._provider = made
+        return made
+
+    def _reached(self) -> Collector | None:
+        try:
+            return Collector()
+        except (PluginError, ValueError) as error:
+            # A plan asks beforehand; here a run is under way, and it is worth more than its export.
+            logging.getLogger("rcabench.tracing").warning("%s", error)
+            return None
 
 
 def agent_span(span: ReadableSpan) -> AgentSpan:

@@ -17,7 +17,9 @@ from rcabench.core.session import Session, current_session
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span as SdkSpan
-    from opentelemetry.trace import Tracer
+
+    from rcabench.agents.llm.otlp import Sent
+    from rcabench.agents.llm.span_pipeline import Pipelines
 
 Operation = Literal["invoke_workflow", "invoke_agent", "chat", "execute_tool"]
 
@@ -123,8 +125,26 @@ def span(operation: Operation, subject: str, /, **named: Given) -> Iterator[Open
         opened._end(began + time.monotonic_ns() - clock)
 
 
-def shutdown_tracing() -> None:
-    """Send what is still to be sent; call it at the end of a run. Spans may be recorded afterwards all the same."""
+def shutdown_tracing() -> Sent:
+    """Send what is still to be sent over OTLP; call it at the end of a run, in each of its processes.
+
+    A process that ends in the usual way does it by itself, and spans may be recorded afterwards all the same.
+
+    Returns:
+        How many spans arrived since the last time; nothing where OTLP was not asked for.
+    """
+    return _pipelines().close()
+
+
+def require_otlp() -> None:
+    """See before a run whether spans can be sent over OTLP.
+
+    Raises:
+        PluginError: the exporter is not installed.
+    """
+    from rcabench.agents.llm.otlp import otlp_exporter
+
+    otlp_exporter().shutdown()
 
 
 def _started(operation: Operation, subject: str) -> tuple[OpenSpan, int, int]:
@@ -139,7 +159,9 @@ def _started(operation: Operation, subject: str) -> tuple[OpenSpan, int, int]:
     opened = OpenSpan(
         content=session.tracing.content,
         _session=session,
-        _sdk=_tracer(session.tracing.otlp).start_span(
+        _sdk=_pipelines()
+        .tracer(otlp=session.tracing.otlp)
+        .start_span(
             f"{operation} {subject}",
             context=_context(parent),
             kind=SpanKind.CLIENT if operation == "chat" else SpanKind.INTERNAL,
@@ -203,9 +225,7 @@ def _redacted(value: AttributeValue, redactor: Redactor) -> AttributeValue:
 
 
 @cache
-def _tracer(otlp: bool) -> Tracer:
-    from rcabench import __version__
-    from rcabench.agents.llm.span_pipeline import provider
+def _pipelines() -> Pipelines:
+    from rcabench.agents.llm.span_pipeline import Pipelines
 
-    # A provider of our own: the process's may belong to whoever embeds this, and sends spans elsewhere.
-    return provider(otlp=otlp).get_tracer("rcabench", __version__)
+    return Pipelines()
