@@ -377,7 +377,7 @@ async def test_a_policy_that_fails_answers_500_and_fails_the_test() -> None:
         raise KeyError("form")
 
     statuses = []
-    with pytest.raises(KeyError, match="form"):  # noqa: PT012 - it is raised when the context ends
+    with pytest.raises(KeyError, match="form"):
         async with ScriptedServer(broken) as server:
             statuses.append((await posted(server, "openai", QUESTION)).status_code)
     assert statuses == [500]

@@ -13,7 +13,7 @@ from rcabench.testing.scripted.exchange import ScriptedReply, ScriptedRequest
 from rcabench.testing.scripted.table import Row, rows
 
 _FORM = re.compile(r"answer form:\s*`?(\w+)", re.IGNORECASE)
-_SIGNALS = ("metric", "operation", "template", "child_operation")
+_LEVELS = ("service", "pod", "host")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +30,9 @@ class Strongest:
     Example:
         >>> from rcabench.agents.llm.chat import Message, Role
         >>> asked = Message(role=Role.USER, text="answer form: findings")
-        >>> shown = Message(role=Role.TOOL, text="[r1]\\nservice\\tmetric\\tchange\\ncart\\tcpu\\t0.9")
+        >>> shown = Message(role=Role.TOOL, text="[r1] # Metrics: 1 row\\nchange|component\\n0.9|pod:cart-0")
         >>> json.loads(Strongest()(ScriptedRequest(messages=(asked, shown))).text)["findings"][0]["component"]
-        'cart'
+        'cart-0'
     """
 
     most: int = 5
@@ -65,12 +65,11 @@ def _call(number: int, tool: ToolSpec) -> ToolCall:
 
 
 def _component(cells: Mapping[str, str]) -> tuple[str, str] | None:
-    """Return level and name of what a row is about: the callee of a call, the service before its pods."""
-    for level in ("service", "pod", "host"):
-        for column in (level, f"callee_{level}"):
-            if column in cells:
-                return level, cells[column]
-    return None
+    """Return level and name of what a row is about: its `component` (`pod:cart-0`), or the column of a level."""
+    level, _, name = cells.get("component", "").partition(":")
+    if level in _LEVELS and name:
+        return level, name
+    return next(((level, cells[level]) for level in _LEVELS if level in cells), None)
 
 
 def _distinct(messages: Sequence[Message], most: int) -> list[tuple[Row, str, str]]:
@@ -85,8 +84,8 @@ def _distinct(messages: Sequence[Message], most: int) -> list[tuple[Row, str, st
 
 def _findings(messages: Sequence[Message], most: int) -> dict[str, Any]:
     findings: list[dict[str, Any]] = []
-    for row, level, name in _distinct(_tool_results(messages), most):
-        signal = next((row.cells[column] for column in _SIGNALS if column in row.cells), "unknown")
+    for row, level, name in _distinct([message for message in messages if message.role is Role.TOOL], most):
+        signal = row.cells.get("signal")
         findings.append(
             {
                 "component": name,
@@ -94,7 +93,7 @@ def _findings(messages: Sequence[Message], most: int) -> dict[str, Any]:
                 "signal": signal,
                 "fault_type": row.cells.get("fault_type"),
                 "strength": row.change,
-                "claim": f"{signal} of {name} changed by {row.change:g}",
+                "claim": f"{signal or 'something'} of {name} changed by {row.change:g}",
                 "cites": [row.label] if row.label else [],
             }
         )
@@ -116,10 +115,6 @@ def _judgement(messages: Sequence[Message], most: int) -> dict[str, Any]:
 
 def _named(suspect: Mapping[str, Any]) -> str:
     return str(suspect["service"] or suspect["pod"] or suspect["host"])
-
-
-def _tool_results(messages: Sequence[Message]) -> list[Message]:
-    return [message for message in messages if message.role is Role.TOOL]
 
 
 _FORMS: Mapping[str, Callable[[Sequence[Message], int], dict[str, Any]]] = {

@@ -1,7 +1,8 @@
-"""Tables in the text of a conversation, found and read as a reader without eyes would."""
+"""Tables in the text of a conversation, found and read as a reader without understanding would."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,8 @@ from rcabench.agents.llm.chat import Message
 
 CHANGE = "change"
 
-_LABEL = re.compile(r"\[?\b([a-z]+\d+)\b\]?")
+_LABEL = re.compile(r"\[([a-z]+\d+)\]")
+_NULL = frozenset({"", "-", "null", "None"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,11 +33,13 @@ class Row:
 def rows(messages: Sequence[Message]) -> tuple[Row, ...]:
     """Return the rows of every table with a `change` column, strongest first; the first of equals first.
 
+    Columns are separated by tabs or by `|`; cells in JSON's quotes are unquoted.
+
     Example:
         >>> from rcabench.agents.llm.chat import Message, Role
-        >>> table = "[r1] 2 rows\\nservice | change\\nweb | 0.2\\ncart | 0.9"
-        >>> [(row.label, row.cells["service"]) for row in rows([Message(role=Role.TOOL, text=table)])]
-        [('r1', 'cart'), ('r1', 'web')]
+        >>> table = "[r1] # Metrics: 2 rows\\nchange|component\\n0.2|service:web\\n0.9|service:cart"
+        >>> [(row.label, row.cells["component"]) for row in rows([Message(role=Role.TOOL, text=table)])]
+        [('r1', 'service:cart'), ('r1', 'service:web')]
     """
     found = [row for message in messages for row in _rows(message.text)]
     return tuple(sorted(found, key=lambda row: -row.change))
@@ -45,12 +49,13 @@ def _rows(text: str) -> Iterator[Row]:
     first = _LABEL.match(text)
     label = first.group(1) if first else ""
     header: tuple[str, ...] = ()
-    for line in text.splitlines():
+    # Not `splitlines`: it parts lines at characters that may stand in a cell.
+    for line in text.split("\n"):
         cells = _cells(line)
         if CHANGE in cells:
             header = cells
         elif header and len(cells) == len(header):
-            named = {name: cell for name, cell in zip(header, cells, strict=True) if cell not in ("", "-", "null")}
+            named = {name: cell for name, cell in zip(header, cells, strict=True) if cell not in _NULL}
             change = _number(named.get(CHANGE, ""))
             if change is not None:
                 yield Row(label=label, change=change, cells=named)
@@ -63,7 +68,17 @@ def _cells(line: str) -> tuple[str, ...]:
     if mark not in line:
         return ()
     inner = line.strip().strip("|") if mark == "|" else line
-    return tuple(cell.strip() for cell in inner.split(mark))
+    return tuple(_unquoted(cell.strip()) for cell in inner.split(mark))
+
+
+def _unquoted(cell: str) -> str:
+    if not cell.startswith('"'):
+        return cell
+    try:
+        text, _ = json.JSONDecoder().raw_decode(cell)
+    except ValueError:
+        return cell
+    return str(text)
 
 
 def _number(written: str) -> float | None:
