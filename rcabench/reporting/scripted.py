@@ -7,6 +7,7 @@ from typing import Any
 
 from rcabench.core.run import Manifest
 
+_NAME = "scripted"
 _PROVIDERS = frozenset({"scripted", "replay"})
 """Providers of models that repeat what somebody wrote; a cassette of a real model's answers is no such thing."""
 
@@ -14,7 +15,8 @@ _PROVIDERS = frozenset({"scripted", "replay"})
 def scripted_diagnosers(manifest: Manifest) -> tuple[str, ...]:
     """Return the labels of the diagnosers whose declaration in the manifest says that their model is a script.
 
-    A model says so by `scripted: true`, or by a provider that is nothing else, anywhere in what its
+    A model says so by `scripted: true`, by a provider that is nothing else, or by a name that begins
+    with `scripted`, as that of the card `configs/models/scripted.yaml` does; anywhere in what its
     diagnoser declares.
     """
     return tuple(label for label, declared in manifest.diagnosers.items() if _says_so(declared))
@@ -41,6 +43,7 @@ def _says_so(declared: Any) -> bool:
         return (
             declared.get("scripted") is True
             or declared.get("provider") in _PROVIDERS
+            or ("provider" in declared and str(declared.get("model")).startswith(_NAME))
             or any(_says_so(value) for value in declared.values())
         )
     return isinstance(declared, list | tuple) and any(_says_so(value) for value in declared)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from rcabench.core.run import RunRecord
 from rcabench.reporting.attempts import Repeats
@@ -70,8 +71,15 @@ def amount(total: Total, form: Callable[[float], str] = "{:.0f}".format) -> str:
 
 
 def usd(value: float | None) -> str:
-    """Return money as text."""
-    return ABSENT if value is None else f"{value:.4f}"
+    """Return money as text; little money is not rounded to none.
+
+    Example:
+        >>> usd(1.5), usd(0.00012), usd(0.0), usd(None)
+        ('1.5000', '0.00012', '0.0000', 'n/a')
+    """
+    if value is None:
+        return ABSENT
+    return f"{value:.2g}" if 0.0 < value < 0.01 else f"{value:.4f}"
 
 
 def right_of(expense: Expense) -> str:
@@ -86,21 +94,46 @@ def shown_ks(attempts: int) -> tuple[int, ...]:
     return (*(k for k in _ROUND_K if k < attempts), attempts)
 
 
+def supplements(members: Sequence[SummaryRow]) -> tuple[Leaderboard, ...]:
+    """Return the tables beside the leaderboard of rows that share one, titled by what they tell."""
+    several = len({row.run for row in members}) > 1
+    repeated = [(row, row.repeats) for row in members if row.repeats is not None]
+    metered = [row for row in members if row.expense.metered]
+    found = (
+        _attempts(repeated, several) if repeated else None,
+        _models(metered, several) if metered else None,
+        _agents(members, several) if any(row.expense.agents for row in members) else None,
+        _troubles(members, several) if any(row.expense.troubles for row in members) else None,
+    )
+    return tuple(table for table in found if table is not None)
+
+
+def tenant_table(records: Sequence[RunRecord]) -> Leaderboard | None:
+    """Return what each tenant's runs took; None where no run names one."""
+    rows = tenants(records)
+    if not rows:
+        return None
+    return Leaderboard(
+        title="Tenants",
+        onset_given=None,
+        headings=("tenant", "project", "runs", "diagnoses", "calls", "tokens in", "tokens out", "USD"),
+        labels=2,
+        rows=tuple(
+            (row.tenant or "(none)", row.project or "(none)", str(row.runs), str(row.diagnoses), amount(row.calls),
+             amount(row.input_tokens), amount(row.output_tokens), amount(row.usd, usd))
+            for row in rows
+        ),
+        notes=(_TENANTS_NOTE,),
+    )  # fmt: skip
+
+
 def _tables(records: Sequence[RunRecord], metrics: str | Sequence[str], right: str | None) -> Iterator[Leaderboard]:
     for title, members in titled_groups(summarise(records, right=right)):
         yield leaderboard(members, title, metrics)
-        several = len({row.run for row in members}) > 1
-        repeated = [(row, row.repeats) for row in members if row.repeats is not None]
-        if repeated:
-            yield _attempts(title, repeated, several)
-        metered = [row for row in members if row.expense.metered]
-        if metered:
-            yield _models(title, metered, several)
-        if any(row.expense.agents for row in members):
-            yield _agents(title, members, several)
-        if any(row.expense.troubles for row in members):
-            yield _troubles(title, members, several)
-    yield from _tenants(records)
+        yield from (replace(table, title=f"{title}; {table.title}") for table in supplements(members))
+    whose = tenant_table(records)
+    if whose is not None:
+        yield whose
 
 
 def _table(
@@ -121,7 +154,7 @@ def _table(
     )
 
 
-def _attempts(title: str, rows: Sequence[tuple[SummaryRow, Repeats]], several: bool) -> Leaderboard:
+def _attempts(rows: Sequence[tuple[SummaryRow, Repeats]], several: bool) -> Leaderboard:
     ks = shown_ks(max(found.attempts for _, found in rows))
     headings = ["attempts", "pass@1", *(f"pass{sign}{k}" for k in ks[1:] for sign in "@^"), "disagree", "spread"]
     cells = []
@@ -135,11 +168,11 @@ def _attempts(title: str, rows: Sequence[tuple[SummaryRow, Repeats]], several: b
         cells.append([*line, ABSENT if found.deviation is None else f"{found.deviation:.3f}"])
     metrics = " or ".join(dict.fromkeys(found.metric for _, found in rows))
     note = _ATTEMPTS_NOTE.format(metrics)
-    return _table(f"{title}; several attempts", [row for row, _ in rows], headings, cells, note,
+    return _table("several attempts", [row for row, _ in rows], headings, cells, note,
                   labels=1, several=several)  # fmt: skip
 
 
-def _models(title: str, members: Sequence[SummaryRow], several: bool) -> Leaderboard:
+def _models(members: Sequence[SummaryRow], several: bool) -> Leaderboard:
     headings = ("diagnoses", "calls", "tokens in", "cached", "tokens out", "reasoning", "USD", "USD each", "right",
                 "USD per right")  # fmt: skip
     cells = []
@@ -157,14 +190,14 @@ def _models(title: str, members: Sequence[SummaryRow], several: bool) -> Leaderb
             usd(spent.usd_per_right),
         ])  # fmt: skip
     note = _MODELS_NOTE.format(" or ".join(dict.fromkeys(row.expense.metric for row in members)))
-    return _table(f"{title}; language models", members, headings, cells, note, labels=1, several=several)
+    return _table("language models", members, headings, cells, note, labels=1, several=several)
 
 
 def _interval(low: float | None, high: float | None) -> str:
     return "" if low is None or high is None else f" [{usd(low)}, {usd(high)}]"
 
 
-def _agents(title: str, members: Sequence[SummaryRow], several: bool) -> Leaderboard:
+def _agents(members: Sequence[SummaryRow], several: bool) -> Leaderboard:
     headings = ("agent", "diagnoses", "calls", "tokens in", "tokens out", "of tokens", "USD", "of USD", "seconds",
                 "trouble")  # fmt: skip
     cells = [
@@ -172,7 +205,7 @@ def _agents(title: str, members: Sequence[SummaryRow], several: bool) -> Leaderb
         for row in members
         for agent in row.expense.agents
     ]
-    return _table(f"{title}; agents", members, headings, cells, _AGENTS_NOTE, labels=2, several=several)
+    return _table("agents", members, headings, cells, _AGENTS_NOTE, labels=2, several=several)
 
 
 def _agent_cells(agent: AgentExpense) -> list[str]:
@@ -194,32 +227,15 @@ def share(value: float | None) -> str:
     return ABSENT if value is None else f"{value:.0%}"
 
 
-def _troubles(title: str, members: Sequence[SummaryRow], several: bool) -> Leaderboard:
+def _troubles(members: Sequence[SummaryRow], several: bool) -> Leaderboard:
     cells = [
         [*names_of(row, several_runs=several), kind, str(found.times), f"{found.diagnoses} of {row.expense.diagnoses}"]
         for row in members
         for kind, found in _sorted(row.expense.troubles)
     ]
     headings = ("trouble", "times", "in diagnoses")
-    return _table(f"{title}; trouble", members, headings, cells, _TROUBLE_NOTE, labels=2, several=several)
+    return _table("trouble", members, headings, cells, _TROUBLE_NOTE, labels=2, several=several)
 
 
 def _sorted(troubles: Mapping[str, Trouble]) -> list[tuple[str, Trouble]]:
     return sorted(troubles.items(), key=lambda item: (-item[1].times, item[0]))
-
-
-def _tenants(records: Sequence[RunRecord]) -> Iterator[Leaderboard]:
-    rows = tenants(records)
-    if rows:
-        yield Leaderboard(
-            title="Tenants",
-            onset_given=None,
-            headings=("tenant", "project", "runs", "diagnoses", "calls", "tokens in", "tokens out", "USD"),
-            labels=2,
-            rows=tuple(
-                (row.tenant or "(none)", row.project or "(none)", str(row.runs), str(row.diagnoses), amount(row.calls),
-                 amount(row.input_tokens), amount(row.output_tokens), amount(row.usd, usd))
-                for row in rows
-            ),
-            notes=(_TENANTS_NOTE,),
-        )  # fmt: skip

@@ -84,7 +84,8 @@ def test_without_lengths_there_is_no_curve() -> None:
         ({"model": {"provider": "replay"}}, True),
         ({"models": [{"provider": "openai"}, {"provider": "scripted"}]}, True),
         ({"model": {"provider": "openai", "scripted": False}}, False),
-        ({"model": {"provider": "openai", "model": "scripted"}}, False),
+        ({"model": {"provider": "openai", "model": "scripted"}}, True),
+        ({"model": {"provider": "openai", "model": "gpt-4o"}}, False),
         ({}, False),
     ],
 )

@@ -9,6 +9,7 @@ from rcabench.core.question import OperationChanges, SlowestSpans, TraceSpans
 from rcabench.core.time import to_micros
 from rcabench.reporting.pages.rows import Row, rows
 from rcabench.reporting.pages.scene import Scene
+from rcabench.reporting.pages.span_tree import Node, placed
 from rcabench.telemetry.base import Telemetry
 
 _LOOKED_AT = 400
@@ -120,69 +121,17 @@ def _excess(span: Row, usual: Mapping[Operation, float]) -> float:
 
 
 def _bars(spans: Sequence[Row], scene: Scene, limit: int) -> Iterator[SpanBar]:
-    ordered = sorted(spans, key=lambda s: (s["time"], -s["duration_us"], s["span_id"] or ""))
-    known = {span["span_id"] for span in ordered if span["span_id"]}
-    children: dict[str | None, list[Row]] = {}
-    for span in ordered:
-        parent = span["parent_span_id"]
-        children.setdefault(parent if parent in known and parent != span["span_id"] else None, []).append(span)
-    tree = list(_walk(children))
-    kept = _kept(tree, children, limit)
-    for position, (span, depth, _) in enumerate(tree):
-        if position in kept:
-            yield SpanBar(
-                service=span["service"], pod=span["pod"], host=span["host"], operation=span["operation"],
-                error=span["status"] == "error", start=to_micros(span["time"]), duration=int(span["duration_us"]),
-                depth=depth, busy=_busy(span, children),
-                blamed=scene.blames(service=span["service"], pod=span["pod"], host=span["host"]),
-            )  # fmt: skip
-
-
-def _walk(children: Mapping[str | None, Sequence[Row]]) -> Iterator[tuple[Row, int, int | None]]:
-    """Yield (span, depth, position of its caller), callers first; a span that is its own ancestor is left out."""
-    stack: list[tuple[Row, int, int | None]] = [(root, 0, None) for root in reversed(children.get(None, ()))]
-    position, seen = -1, set()
-    while stack:
-        span, depth, caller = stack.pop()
-        if span["span_id"] and span["span_id"] in seen:
-            continue
-        seen.add(span["span_id"])
-        position += 1
-        yield span, depth, caller
-        if span["span_id"]:
-            stack += [(child, depth + 1, position) for child in reversed(children.get(span["span_id"], ()))]
-
-
-def _kept(
-    tree: Sequence[tuple[Row, int, int | None]], children: Mapping[str | None, Sequence[Row]], limit: int
-) -> set[int]:
-    """Return the positions of the spans with the most time of their own, and of all their callers."""
-    if len(tree) <= limit:
-        return set(range(len(tree)))
-    own = [sum(end - start for start, end in _busy(span, children)) for span, _, _ in tree]
-    kept: set[int] = set()
-    for position in sorted(range(len(tree)), key=lambda i: (tree[i][0]["status"] != "error", -own[i], i)):
-        line: list[int] = []
-        at: int | None = position
-        while at is not None and at not in kept:
-            line.append(at)
-            at = tree[at][2]
-        if len(kept) + len(line) <= limit:
-            kept.update(line)
-    return kept
-
-
-def _busy(span: Row, children: Mapping[str | None, Sequence[Row]]) -> tuple[tuple[int, int], ...]:
-    start = to_micros(span["time"])
-    end = start + int(span["duration_us"])
-    free: list[tuple[int, int]] = []
-    for child in children.get(span["span_id"], ()) if span["span_id"] else ():
-        child_start = to_micros(child["time"])
-        if child_start > start:
-            free.append((start, min(child_start, end)))
-        start = max(start, child_start + int(child["duration_us"]))
-        if start >= end:
-            break
-    if start < end:
-        free.append((start, end))
-    return tuple((low, high) for low, high in free if high > low)
+    nodes = [
+        Node(
+            id=span["span_id"] or None, parent=span["parent_span_id"], start=to_micros(span["time"]),
+            duration=int(span["duration_us"]), failed=span["status"] == "error", content=span,
+        )
+        for span in spans
+    ]  # fmt: skip
+    for place in placed(nodes, limit):
+        node, span = place.node, place.node.content
+        yield SpanBar(
+            service=span["service"], pod=span["pod"], host=span["host"], operation=span["operation"],
+            error=node.failed, start=node.start, duration=node.duration, depth=place.depth, busy=place.busy,
+            blamed=scene.blames(service=span["service"], pod=span["pod"], host=span["host"]),
+        )  # fmt: skip
