@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Mapping
 
 from rcabench.agents.llm.card import ModelCard
-from rcabench.agents.llm.chat import ModelError, Reply, Request, TokenCount
+from rcabench.agents.llm.chat import FinishReason, ModelError, Reply, Request, TokenCount
 from rcabench.core.trouble import Trouble
 from rcabench.testing.scripted.exchange import Fault, Policy, ScriptedReply, ScriptedRequest
 
@@ -28,7 +28,7 @@ class ScriptedModel:
     """A `ChatModel` that answers by a policy, in the same process.
 
     What only a wire can do wrong (a cut body, bytes that are no answer, no choices) is a
-    `MALFORMED_RESPONSE` here. Usage that is no count is unknown.
+    `MALFORMED_RESPONSE` here, an empty or filtered answer a `REFUSAL`. Usage that is no count is unknown.
 
     Attributes:
         calls: how many requests have come.
@@ -91,9 +91,7 @@ def _error(reply: ScriptedReply) -> ModelError | None:
     if reply.fault is not None:
         return ModelError(_FAULTS[reply.fault], f"scripted: {reply.fault}")
     if reply.status >= 400:
-        trouble = _STATUSES.get(reply.status) or (
-            Trouble.UNAVAILABLE if reply.status >= 500 else Trouble.MALFORMED_RESPONSE
-        )
+        trouble = _STATUSES.get(reply.status) or (Trouble.UNAVAILABLE if reply.status >= 500 else Trouble.REJECTED)
         patience = {name.lower(): value for name, value in reply.headers.items()}.get("retry-after", "")
         try:
             retry_after = max(0.0, float(patience))
@@ -104,4 +102,6 @@ def _error(reply: ScriptedReply) -> ModelError | None:
         return ModelError(Trouble.UNAVAILABLE, "scripted: the connection was closed")
     if reply.body is not None or reply.cut_after is not None or not reply.choices:
         return ModelError(Trouble.MALFORMED_RESPONSE, "scripted: what came is no answer")
+    if reply.finish() is FinishReason.CONTENT_FILTER or not (reply.text.strip() or reply.tool_calls):
+        return ModelError(Trouble.REFUSAL, "scripted: the model will not answer")
     return None

@@ -108,7 +108,14 @@ def _judgement(messages: Sequence[Message], most: int) -> dict[str, Any]:
     ranking: list[dict[str, Any]] = []
     for row, level, name in _distinct(messages, most):
         place = {"service": None, "pod": None, "host": None, level: name}
-        ranking.append({**place, "fault_type": None, "confidence": row.change, "evidence": []})
+        ranking.append(
+            {
+                **place,
+                "fault_type": row.cells.get("fault_type"),
+                "confidence": row.change,
+                "evidence": [row.label] if row.label else [],
+            }
+        )
     narrative = f"{_named(ranking[0])} changed most." if ranking else "Nothing changed."
     return {"ranking": ranking, "abstain": not ranking, "narrative": narrative}
 

@@ -1,0 +1,209 @@
+"""The policies of the scripted server: fixed, noisy, simple, and wrong in every way."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from rcabench.agents.llm.chat import FinishReason, Message, ModelError, Request, Role, TokenCount, ToolSpec
+from rcabench.core.trouble import Trouble
+from rcabench.testing import Fixed, Fuzz, Noisy, ScriptedModel, ScriptedReply, ScriptedRequest, Strongest
+from rcabench.testing.scripted import Fault, UsageReport
+from rcabench.testing.scripted.table import rows
+
+TOOLS = (
+    ToolSpec(name="metric_changes", description="Compares metrics.", parameters={"type": "object", "required": []}),
+    ToolSpec(name="slowest_spans", description="Lists spans.", parameters={"type": "object"}),
+    ToolSpec(name="sql", description="Asks in SQL.", parameters={"type": "object", "required": ["sql"]}),
+)
+METRICS = """[r1] # Metric series after the onset: 3 rows
+change|component|signal|fault_type|metric|median
+0.9231|pod:cart-0|resource|cpu|cpu_usage|0.9512
+0.5|pod:cart-0|resource|memory|memory_usage|0.4
+0.2|host:host-b|-|-|"odd \\u007c name"|0.4
+... 3 of 14 rows shown, strongest change first; narrow by service or metric, or raise limit"""
+SPANS = """[r2] # Operations: 2 rows
+change|component|signal|fault_type|operation
+0.97|service:web|latency|-|GET
+1.7|service:payment|latency|-|POST"""
+
+
+def says(role: Role, text: str) -> Message:
+    return Message(role=role, text=text)
+
+
+def conversation(form: str, *results: str, **changes: Any) -> ScriptedRequest:
+    asked = (says(Role.SYSTEM, f"You look.\n\nanswer form: {form}\n{{...}}"), says(Role.USER, "Find the root cause."))
+    return ScriptedRequest(messages=(*asked, *(says(Role.TOOL, text) for text in results)), tools=TOOLS, **changes)
+
+
+def answer(request: ScriptedRequest) -> dict[str, Any]:
+    read: dict[str, Any] = json.loads(Strongest()(request).text)
+    return read
+
+
+def test_the_simple_policy_first_calls_every_tool_that_needs_no_arguments_all_at_once() -> None:
+    reply = Strongest()(conversation("findings"))
+
+    assert [(call.name, call.arguments) for call in reply.tool_calls] == [
+        ("metric_changes", "{}"),
+        ("slowest_spans", "{}"),
+    ]
+    assert len({call.id for call in reply.tool_calls}) == 2
+
+
+def test_the_simple_policy_answers_at_once_where_tools_are_forbidden() -> None:
+    assert answer(conversation("findings", tool_choice="none"))["findings"] == []
+
+
+def test_the_simple_policy_repeats_the_strongest_row_of_each_component() -> None:
+    findings = answer(conversation("findings", METRICS, SPANS))["findings"]
+
+    assert [(item["level"], item["component"], item["strength"], item["cites"]) for item in findings] == [
+        ("service", "web", 0.97, ["r2"]),
+        ("pod", "cart-0", 0.9231, ["r1"]),
+        ("host", "host-b", 0.2, ["r1"]),
+    ]
+    assert (findings[1]["signal"], findings[1]["fault_type"]) == ("resource", "cpu")
+    assert (findings[2]["signal"], findings[2]["fault_type"]) == (None, None)
+
+
+def test_the_simple_policy_has_opinions_and_judgements_in_their_forms() -> None:
+    judgement = answer(conversation("judgement", METRICS))
+
+    assert answer(conversation("opinions", METRICS)) == {"opinions": []}
+    assert judgement["ranking"][0] == {
+        "service": None, "pod": "cart-0", "host": None, "fault_type": "cpu", "confidence": 0.9231, "evidence": ["r1"],
+    }  # fmt: skip
+    assert (judgement["abstain"], "cart-0" in judgement["narrative"]) == (False, True)
+    assert answer(conversation("judgement", tool_choice="none"))["abstain"] is True
+
+
+def test_equal_changes_keep_the_order_of_the_tools() -> None:
+    table = "[r1] # Two: 2 rows\nchange|component\n0.5|service:web\n0.5|service:cart"
+
+    assert [row.cells["component"] for row in rows([says(Role.TOOL, table)])] == ["service:web", "service:cart"]
+
+
+@pytest.mark.parametrize("text", ["", "change", "change|", "a|b\n1|2", "[r1] # X\nchange|component\nmany|service:web"])
+def test_text_without_a_change_has_no_rows(text: str) -> None:
+    assert rows([says(Role.TOOL, text)]) == ()
+
+
+def test_cells_are_unquoted() -> None:
+    found = rows([says(Role.TOOL, METRICS)])
+
+    assert found[-1].cells["metric"] == "odd | name"
+
+
+def test_fuzz_is_the_same_for_the_same_request_and_another_for_another_seed() -> None:
+    requests = [ScriptedRequest(n=n, tools=TOOLS) for n in range(50)]
+
+    assert [Fuzz(seed=1)(request) for request in requests] == [Fuzz(seed=1)(request) for request in requests]
+    assert [Fuzz(seed=1)(request) for request in requests] != [Fuzz(seed=2)(request) for request in requests]
+
+
+def test_fuzz_does_everything_that_goes_wrong() -> None:
+    looping = conversation("findings", METRICS)
+    replies = [Fuzz(seed=3)(ScriptedRequest(n=n, messages=looping.messages, tools=TOOLS)) for n in range(3000)]
+    statuses = Counter(reply.status for reply in replies)
+    calls = [call for reply in replies for call in reply.tool_calls]
+
+    assert set(statuses) == {200, 400, 401, 403, 404, 408, 429, 500, 502, 503, 529}
+    assert {reply.fault for reply in replies} == {None, *Fault}
+    assert any("Retry-After" in reply.headers for reply in replies)
+    assert any(reply.status == 429 and not reply.headers for reply in replies)
+    assert any(reply.cut_after is not None and reply.cut_politely for reply in replies)
+    assert any(reply.cut_after is not None and not reply.cut_politely for reply in replies)
+    assert any(reply.hang_up for reply in replies)
+    assert any(reply.body is not None and b"<html>" in reply.body for reply in replies)
+    assert any(reply.body is not None and b"\xff" in reply.body for reply in replies)
+    assert {reply.choices for reply in replies} == {0, 1, 3}
+    assert any(reply.usage is UsageReport.MISSING for reply in replies)
+    assert any(isinstance(reply.usage, TokenCount) and (reply.usage.input or 0) < 0 for reply in replies)
+    assert any(isinstance(reply.usage, TokenCount) and (reply.usage.input or 0) > 10**9 for reply in replies)
+    assert any(isinstance(reply.usage, dict) and "many" in reply.usage.values() for reply in replies)
+    assert any(reply.finish_reason is FinishReason.CONTENT_FILTER for reply in replies)
+    assert any(reply.delay > 0 for reply in replies)
+    assert any(reply.chunk_delay > 0 for reply in replies)
+    assert any(call.name == "no such tool" for call in calls)
+    assert any(call.arguments == "{" for call in calls)
+    assert sum(bool(reply.tool_calls) for reply in replies) > 600, "loops go on"
+
+
+def test_fuzz_is_right_as_often_as_it_is_told() -> None:
+    def right(request: ScriptedRequest) -> ScriptedReply:
+        return ScriptedReply(text="right")
+
+    always = [Fuzz(seed=1, inner=right, right=1.0)(ScriptedRequest(n=n)).text for n in range(20)]
+
+    assert always == ["right"] * 20
+
+
+@pytest.mark.parametrize(("rate", "wrong"), [(0.0, 0), (1.0, 200)])
+def test_noise_goes_wrong_at_its_rate(rate: float, wrong: int) -> None:
+    policy = Noisy(Fixed(["fine"]), rate=rate, seed=1)
+
+    assert sum(policy(ScriptedRequest(n=n)).status == 503 for n in range(200)) == wrong
+
+
+def test_a_fixed_policy_without_replies_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one reply"):
+        Fixed([])
+
+
+REQUEST = Request(messages=(says(Role.USER, "What is it?"),), tools=TOOLS)
+
+
+def test_a_model_without_a_wire_answers_and_keeps_what_it_was_asked() -> None:
+    model = ScriptedModel(Fixed([ScriptedReply(text="cart", thought="Hm.", model="m-2")]))
+    reply = asyncio.run(model.complete(REQUEST))
+
+    assert (reply.text, reply.thought, reply.model, reply.id) == ("cart", "Hm.", "m-2", "scripted-0")
+    assert (reply.tokens.output, reply.tokens.reasoning) == (2, 1)
+    assert list(model.requests) == [REQUEST]
+
+
+@pytest.mark.parametrize(
+    ("reply", "trouble"),
+    [
+        (ScriptedReply(status=429), Trouble.RATE_LIMIT),
+        (ScriptedReply(status=401), Trouble.AUTH),
+        (ScriptedReply(status=408), Trouble.TIMEOUT),
+        (ScriptedReply(status=503), Trouble.UNAVAILABLE),
+        (ScriptedReply(status=400), Trouble.REJECTED),
+        (ScriptedReply(fault=Fault.QUOTA), Trouble.QUOTA),
+        (ScriptedReply(fault=Fault.CONTEXT_OVERFLOW), Trouble.CONTEXT_OVERFLOW),
+        (ScriptedReply(hang_up=True), Trouble.UNAVAILABLE),
+        (ScriptedReply(body=b"<html>"), Trouble.MALFORMED_RESPONSE),
+        (ScriptedReply(cut_after=3), Trouble.MALFORMED_RESPONSE),
+        (ScriptedReply(choices=0), Trouble.MALFORMED_RESPONSE),
+        (ScriptedReply(finish_reason=FinishReason.CONTENT_FILTER), Trouble.REFUSAL),
+        (ScriptedReply(text=""), Trouble.REFUSAL),
+    ],
+)
+def test_a_model_without_a_wire_fails_as_one_with_a_wire_does(reply: ScriptedReply, trouble: Trouble) -> None:
+    with pytest.raises(ModelError) as raised:
+        asyncio.run(ScriptedModel(Fixed([reply])).complete(REQUEST))
+
+    assert raised.value.trouble is trouble
+
+
+def test_a_model_without_a_wire_passes_on_for_how_long_to_wait() -> None:
+    model = ScriptedModel(Fixed([ScriptedReply(status=429, headers={"Retry-After": "7"})]))
+
+    with pytest.raises(ModelError) as raised:
+        asyncio.run(model.complete(REQUEST))
+
+    assert (raised.value.status, raised.value.retry_after) == (429, 7.0)
+
+
+@pytest.mark.parametrize("usage", [UsageReport.MISSING, {"prompt_tokens": "many"}])
+def test_usage_that_is_no_count_is_unknown(usage: Any) -> None:
+    reply = asyncio.run(ScriptedModel(Fixed([ScriptedReply(text="cart", usage=usage)])).complete(REQUEST))
+
+    assert reply.tokens == TokenCount()
