@@ -252,7 +252,8 @@ def _suspect(accused: Accused, before: Suspect | None, scene: Scene) -> Suspect:
     """Return a suspect as the judge sees it; what it leaves open is taken from the ranking before."""
     known = before or Suspect(place=accused.place, suspicion=0.0)
     pod = accused.place.pod or known.place.pod
-    host = accused.place.host or (scene.pods[pod].host if pod in scene.pods else None) or known.place.host
+    runs_on = scene.pods[pod].host if pod is not None and pod in scene.pods else None
+    host = accused.place.host or runs_on or known.place.host
     cited = {item.id for item in accused.evidence}
     types = ([accused.fault_type] if accused.fault_type else []) + list(known.fault_types)
     return Suspect(

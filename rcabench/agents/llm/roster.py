@@ -37,20 +37,26 @@ class Roster:
     def resolved(self, name: object, level: object = None) -> ComponentRef | None:
         """Return the component that a model means, or None where nobody is called so.
 
-        The level that it says is tried first. Models mistake a pod for its service and write names in
-        another case; a name that is not exactly that of somebody else is forgiven that.
+        The level that it says is tried first, be it apart or before the name (`pod:cart-0`, as tools
+        write it). Models mistake a pod for its service and write names in another case; a name that is
+        not exactly that of somebody else is forgiven that.
 
         Example:
             >>> roster = Roster(names={Level.SERVICE: ("cart",), Level.POD: ("cart-0",), Level.HOST: ()})
-            >>> str(roster.resolved("cart-0", "service")), str(roster.resolved("Cart"))
-            ('pod:cart-0', 'service:cart')
+            >>> [str(roster.resolved(name, "service")) for name in ("cart-0", "Cart", "pod:cart-0", "crt")]
+            ['pod:cart-0', 'service:cart', 'pod:cart-0', 'None']
         """
         if not isinstance(name, str) or not name.strip():
             return None
+        prefix, _, rest = name.strip().partition(":")
+        bare = self._found(name.strip(), level)
+        return self._found(rest.strip(), prefix.lower()) if bare is None and prefix.lower() in LEVELS else bare
+
+    def _found(self, name: str, level: object) -> ComponentRef | None:
         order = sorted(LEVELS, key=lambda found: found != level)
         for same in (str, str.casefold):
             for found in order:
-                hits = [known for known in self.names[found] if same(known) == same(name.strip())]
+                hits = [known for known in self.names[found] if same(known) == same(name)]
                 if len(hits) == 1:
                     return ComponentRef(level=found, name=hits[0])
         return None
