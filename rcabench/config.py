@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from rcabench.agents.base import Scrutable
 from rcabench.core.content import content_folder
 from rcabench.core.digest import digest_plain
 from rcabench.core.errors import ConfigError, PluginError, RcabenchError
+from rcabench.core.session import TapeMode, Tracing
+from rcabench.core.spending import Spending
 from rcabench.plugins import Registry, Spec, did_you_mean
 from rcabench.telemetry.replay import Budget
 
 NO_LIMIT = Budget()
+UNLIMITED = Spending()
+PLAIN = Tracing()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +39,11 @@ class Plan:
         budget: per diagnosis.
         timeout_seconds: wall time per diagnosis; None for no limit.
         jobs: worker processes; no result depends on it.
+        concurrency: diagnoses in flight at once, of diagnosers that wait for models.
+        cassettes: what becomes of calls to models.
+        spending: what the models of one diagnosis may cost.
+        total_usd: once diagnoses have cost that much, no further one is begun; None for no limit.
+        tracing: what agents' spans carry.
         cases: ids of the cases to take; empty for all.
         limit: take the first so many of them from each dataset; None for all.
     """
@@ -48,6 +58,11 @@ class Plan:
     budget: Budget = NO_LIMIT
     timeout_seconds: float | None = 600.0
     jobs: int = 1
+    concurrency: int = 1
+    cassettes: TapeMode = TapeMode.AUTO
+    spending: Spending = UNLIMITED
+    total_usd: float | None = None
+    tracing: Tracing = PLAIN
     cases: tuple[str, ...] = ()
     limit: int | None = None
 
@@ -57,18 +72,21 @@ class Plan:
         plain["diagnosers"] = [spec.to_entry() for spec in self.diagnosers]
         plain["datasets"], plain["cases"] = list(self.datasets), list(self.cases)
         plain["scorers"] = [spec.to_plain() for spec in self.scorers]
+        plain["cassettes"] = self.cassettes.value
         return plain
 
     def digest(self) -> str:
         """Return the SHA-256 of all that decides which diagnoses are made and how.
 
-        The datasets have digests of their own, wherever they lie; scorers, jobs and the name change no diagnosis.
+        The datasets have digests of their own, wherever they lie. Scorers and the name change no diagnosis, nor
+        does how many are made at once, where their models' answers come from, what is written down of their work,
+        or when a run stops to be gone on with later.
         """
         plain = self.to_plain()
         return digest_plain({key: plain[key] for key in sorted(plain) if key not in _DECIDES_NO_DIAGNOSIS})
 
 
-_DECIDES_NO_DIAGNOSIS = ("name", "datasets", "scorers", "jobs")
+_DECIDES_NO_DIAGNOSIS = ("name", "datasets", "scorers", "jobs", "concurrency", "cassettes", "total_usd", "tracing")
 
 
 def load_plan(source: str | Path, overrides: Mapping[str, Any] | None = None) -> Plan:
@@ -100,7 +118,7 @@ def plan_from(plain: Mapping[str, Any], *, source: str, objects: Sequence[Spec] 
     """
     faults = [
         *_shape_faults(plain),
-        *_plugin_faults(plain.get("diagnosers"), "diagnosers"),
+        *_plugin_faults(plain.get("diagnosers"), "diagnosers", _limits(plain)),
         *_plugin_faults(plain.get("scorers"), "scorers"),
         *_repeated_labels(plain.get("diagnosers"), objects),
         *_dataset_faults(plain.get("datasets"), plain.get("cases")),
@@ -121,6 +139,11 @@ def plan_from(plain: Mapping[str, Any], *, source: str, objects: Sequence[Spec] 
         budget=Budget(queries=model.budget.queries, rows=model.budget.rows, seconds=model.budget.seconds),
         timeout_seconds=model.timeout_seconds,
         jobs=model.jobs,
+        concurrency=model.concurrency,
+        cassettes=TapeMode(model.cassettes),
+        spending=model.spending.limits(),
+        total_usd=model.total_usd,
+        tracing=Tracing(**dict(model.tracing)),
         cases=tuple(sorted(set(model.cases))),
         limit=model.limit,
     )
@@ -160,12 +183,37 @@ class _PluginEntry(_Section):
         return Spec(name=self.name, options=self.options, label=self.label)
 
 
+_Money = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
 class _BudgetSection(_Section):
     queries: Annotated[int, Field(ge=1)] | None = None
     rows: Annotated[int, Field(ge=1)] | None = None
     seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
 
+class _SpendingSection(_Section):
+    calls: Annotated[int, Field(ge=1)] | None = None
+    tokens: Annotated[int, Field(ge=1)] | None = None
+    usd: _Money | None = None
+    seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+
+    def limits(self) -> Spending:
+        return Spending(calls=self.calls, tokens=self.tokens, usd=self.usd, seconds=self.seconds)
+
+
+class _TracingSection(_Section):
+    content: bool = False
+    tenant: Annotated[str, Field(min_length=1)] | None = None
+    project: Annotated[str, Field(min_length=1)] | None = None
+    otlp: bool = False
+
+
+_Cassettes = Annotated[
+    Literal["auto", "record", "replay", "off"],
+    # YAML reads a bare `off` as false.
+    BeforeValidator(lambda written: "off" if written is False else written),
+]
 _Entry = Annotated[_PluginEntry, BeforeValidator(_as_entry)]
 
 
@@ -180,12 +228,18 @@ class _Experiment(_Section):
     budget: _BudgetSection = _BudgetSection()
     timeout_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = 600.0
     jobs: Annotated[int, Field(ge=1)] = 1
+    concurrency: Annotated[int, Field(ge=1)] = 1
+    cassettes: _Cassettes = "auto"
+    spending: _SpendingSection = _SpendingSection()
+    total_usd: _Money | None = None
+    tracing: _TracingSection = _TracingSection()
     cases: list[str] = []
     limit: Annotated[int, Field(ge=1)] | None = None
 
 
 _SECTIONS: Mapping[str, type[BaseModel]] = {
     "": _Experiment, "budget": _BudgetSection, "diagnosers": _PluginEntry, "scorers": _PluginEntry,
+    "spending": _SpendingSection, "tracing": _TracingSection,
 }  # fmt: skip
 
 
@@ -217,21 +271,34 @@ def _well_formed_entries(written: object, key: str) -> Iterator[tuple[str, Spec]
             continue
 
 
-def _plugin_faults(written: object, kind: str) -> Iterator[str]:
+def _plugin_faults(written: object, kind: str, spending: Spending = UNLIMITED) -> Iterator[str]:
     for path, spec in _well_formed_entries(written, kind):
-        yield from (f"{path}: {fault}" for fault in _build_faults(spec, kind))
+        yield from (f"{path}: {fault}" for fault in _build_faults(spec, kind, spending))
 
 
-def _build_faults(spec: Spec, kind: str) -> tuple[str, ...]:
+def _build_faults(spec: Spec, kind: str, spending: Spending) -> Sequence[str]:
     """Return what is wrong with a plug-in's name, options, or the values of its options."""
     registry = Registry.of(kind)
     found = registry.faults(spec)
-    if not found:
-        try:
-            registry.build(spec)
-        except RcabenchError as error:
-            found = (str(error),)
-    return found
+    if found:
+        return found
+    try:
+        built = registry.build(spec)
+        return tuple(built.faults(spending)) if kind == "diagnosers" and isinstance(built, Scrutable) else ()
+    except RcabenchError as error:
+        return (str(error),)
+
+
+def _limits(plain: Mapping[str, Any]) -> Spending:
+    """Return what a diagnosis may cost, as far as it can be read; `_shape_faults` speaks of the rest."""
+    try:
+        spending = _SpendingSection.model_validate(plain.get("spending", {})).limits()
+    except ValidationError:
+        spending = UNLIMITED
+    total = plain.get("total_usd")
+    if spending.usd is None and isinstance(total, int | float) and not isinstance(total, bool):
+        return replace(spending, usd=float(total))
+    return spending
 
 
 def _repeated_labels(written: object, objects: Sequence[Spec]) -> Iterator[str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from rcabench.core.incident import Incident
+from rcabench.core.spending import Spending
 from rcabench.core.verdict import Verdict
 from rcabench.telemetry.base import Telemetry
 
@@ -19,6 +20,9 @@ class Diagnoser(Protocol):
     """Something that looks for the root cause of an incident.
 
     It may raise: the runner records the exception as a failure, which counts as a miss.
+
+    One that mostly waits for a model says so by a class attribute `concurrent: ClassVar[bool] = True`:
+    several incidents are then answered at once in one event loop, which it must not hold up.
 
     Example:
         >>> import asyncio
@@ -53,3 +57,30 @@ class Learner(Protocol):
     def learned(self, examples: Sequence[Example]) -> Diagnoser:
         """Return the diagnoser that these examples make."""
         ...
+
+
+@runtime_checkable
+class Declaring(Protocol):
+    """A diagnoser that depends on more than its options: what it declares is recorded, and compared on resuming."""
+
+    def declared(self) -> Mapping[str, Any]:
+        """Return plain JSON data: models, prices, digests of prompts; no secrets."""
+        ...
+
+
+@runtime_checkable
+class Scrutable(Protocol):
+    """A diagnoser that can say before a run what would keep it from working."""
+
+    def faults(self, spending: Spending) -> Sequence[str]:
+        """Return everything that is wrong, a line each, without calling anybody.
+
+        Args:
+            spending: limits on a diagnosis; `usd` is set where there is any limit on money.
+        """
+        ...
+
+
+def waits(contestant: object) -> bool:
+    """Whether a diagnoser, its class, or a function says that it mostly waits for a model."""
+    return getattr(contestant, "concurrent", False) is True

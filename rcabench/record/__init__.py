@@ -8,6 +8,7 @@ RUN/diagnoses.jsonl             a line per diagnosis; it is written last, so it 
 RUN/cassettes/<digest>.jsonl    a file per diagnosis that called a model: its calls, each written as soon as it ended
 RUN/scores/<rubric>.jsonl       what one rubric makes of the diagnoses; replaced as a whole
 RUN/scores/latest.json          the rubric that reports read
+RUN/evaluations.jsonl           the scores by that rubric once more, as events that point at the agents' traces
 RUN/spans.parquet               all spans as one table; made from spans.jsonl
 RUN/lock                        held while a process appends
 """

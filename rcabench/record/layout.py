@@ -4,4 +4,4 @@ SCHEMA = "rcabench.run/1"
 
 MANIFEST, DIAGNOSES, QUERIES, TRANSCRIPTS = "manifest.json", "diagnoses.jsonl", "queries.jsonl", "transcripts.jsonl"
 SPANS, SPAN_TABLE, CASSETTES = "spans.jsonl", "spans.parquet", "cassettes"
-SCORES, LATEST, LOCK = "scores", "latest.json", "lock"
+SCORES, LATEST, EVALUATIONS, LOCK = "scores", "latest.json", "evaluations.jsonl", "lock"

@@ -17,6 +17,8 @@ from rcabench.core.codec import to_plain
 from rcabench.core.diagnosis import Diagnosis, LedgerEntry
 from rcabench.core.errors import RecordError
 from rcabench.core.run import Manifest
+from rcabench.core.session import Miss
+from rcabench.core.usage import Usage
 from rcabench.core.verdict import Turn
 from rcabench.record.layout import DIAGNOSES, LOCK, MANIFEST, QUERIES, SPANS, TRANSCRIPTS
 from rcabench.record.lines import Key, cut_torn_line, encoded, write_atomically
@@ -31,19 +33,23 @@ _APPENDED = (QUERIES, TRANSCRIPTS, SPANS, DIAGNOSES)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """What one diagnosis leaves behind: its result, the questions it asked, and how it came to its verdict."""
+    """What one diagnosis leaves behind: its result, the questions it asked, and how it came to its verdict.
+
+    `misses`, which a replay could not answer, are for whoever replays; a run does not keep them.
+    """
 
     diagnosis: Diagnosis
     ledger: tuple[LedgerEntry, ...] = ()
     transcript: tuple[Turn, ...] = ()
     spans: tuple[AgentSpan, ...] = ()
+    misses: tuple[Miss, ...] = ()
 
 
 class RunWriter:
     """The one process that may append to a run; use it as a context manager.
 
     Attributes:
-        done: keys of the diagnoses that the run held when it was opened.
+        done: what the diagnoses took that the run held when it was opened, by their keys.
     """
 
     def __init__(self, folder: Path, manifest: Manifest, *, sync_seconds: float = 1.0) -> None:
@@ -71,7 +77,7 @@ class RunWriter:
                 write_atomically(folder / MANIFEST, json.dumps(to_plain(manifest), indent=2) + "\n")
             for name in _APPENDED:
                 cut_torn_line(folder / name)
-            self.done: frozenset[Key] = frozenset(d.key for d in read_diagnoses(folder))
+            self.done: Mapping[Key, Usage] = {d.key: d.usage for d in read_diagnoses(folder)}
             self._files = {name: undo.enter_context((folder / name).open("ab")) for name in _APPENDED}
             self._open = undo.pop_all()
 

@@ -1,4 +1,4 @@
-"""Where diagnoses are made: in this process, or in worker processes of this machine."""
+"""Where diagnoses are made: one by one in this process, in worker processes, or many at once in an event loop."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import pickle
 import threading
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Collection, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -14,31 +14,38 @@ from itertools import islice
 from multiprocessing.connection import wait as wait_for_end
 
 from rcabench.core.errors import RcabenchError
-from rcabench.record import Entry
+from rcabench.record import Entry, Key
+from rcabench.runner.agenda import Agenda
+from rcabench.runner.concurrency import concurrently
 from rcabench.runner.diagnosing import diagnose, died
+from rcabench.runner.purse import Purse
 from rcabench.runner.task import Task
 
 _AHEAD = 2
 """Tasks handed out per worker: one at work, one waiting, so that no worker is idle and no kill costs much."""
 
 
-def executed(tasks: Iterable[Task], *, jobs: int) -> Iterator[Entry]:
-    """Make the diagnoses, and yield each as soon as it is there; the order says nothing.
+def executed(agenda: Agenda, done: Collection[Key], purse: Purse) -> Generator[Entry, None, None]:
+    """Make the diagnoses that are left, and yield each as soon as it is there; the order says nothing.
 
     A diagnoser that takes its worker process with it (a crash in a library, out of memory) has failed at that
     incident; in this process it would take the run with it, and the next attempt goes on from there.
 
     Args:
-        tasks: what to do.
-        jobs: worker processes; 1 works in this process.
+        agenda: what to do.
+        done: what is not to be done again.
+        purse: says when no further diagnosis may begin.
 
     Raises:
         RcabenchError: a task cannot be sent to a worker process.
     """
-    if jobs == 1:
-        yield from map(diagnose, tasks)
-        return
-    waiting = iter(tasks)
+    computing = purse.affordable(agenda.tasks(done, waiting=False))
+    yield from map(diagnose, computing) if agenda.plan.jobs == 1 else _in_workers(computing, agenda.plan.jobs)
+    waiting = purse.affordable(agenda.tasks(done, waiting=True))
+    yield from concurrently(waiting, concurrency=agenda.plan.concurrency, sessions=purse.sessions)
+
+
+def _in_workers(waiting: Iterator[Task], jobs: int) -> Generator[Entry, None, None]:
     while suspects := (yield from _in_processes(waiting, jobs)):
         for task in suspects:
             yield from _on_its_own(task)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from platform import python_version
+from typing import Any
 
 from rcabench import __version__
+from rcabench.agents.base import Declaring
+from rcabench.core.codec import to_plain
 from rcabench.core.content import content_folder
 from rcabench.core.digest import digest_files, digest_plain
-from rcabench.plugins import Spec
+from rcabench.plugins import Registry, Spec
 
 _DECIDING_LIBRARIES = ("drain3", "duckdb", "networkx", "numpy", "pandas", "pyarrow", "scikit-learn", "scipy")
 
@@ -43,6 +47,21 @@ def commit() -> str | None:
         return head + ("+" if _git(checkout, "status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def declared(contestants: Mapping[str, object]) -> dict[str, Mapping[str, Any]]:
+    """Return what diagnosers say of themselves beside their options, by their labels.
+
+    Args:
+        contestants: label -> spec of a plug-in, or an object or function.
+    """
+    found: dict[str, Mapping[str, Any]] = {}
+    for label, contestant in contestants.items():
+        built = Registry.of("diagnosers").build(contestant) if isinstance(contestant, Spec) else contestant
+        if isinstance(built, Declaring) and not isinstance(built, type):
+            # As it will be read back, so that resuming compares like with like.
+            found[label] = json.loads(json.dumps(to_plain(built.declared()), allow_nan=False))
+    return found
 
 
 def agents_digest() -> str:

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rcabench.agents.base import Diagnoser, Example, Learner, Method
-from rcabench.config import NO_LIMIT
+from rcabench.config import NO_LIMIT, PLAIN, UNLIMITED
 from rcabench.core.digest import digest_plain
 from rcabench.core.incident import Incident
+from rcabench.core.session import TapeMode, Tracing
+from rcabench.core.spending import Spending
 from rcabench.core.time import to_micros
 from rcabench.plugins import Spec
 from rcabench.record import Key
@@ -33,6 +35,10 @@ class Task:
         seed: for a diagnoser that takes one and was given none.
         budget: what may be asked of the telemetry.
         timeout_seconds: wall time; None for no limit.
+        spending: what its models may cost.
+        cassette: file with the calls to its models; None where none is kept. The diagnoser never sees the path.
+        mode: what becomes of calls to models.
+        tracing: what its agents' spans carry.
     """
 
     incident: Incident
@@ -45,6 +51,10 @@ class Task:
     seed: int
     budget: Budget = NO_LIMIT
     timeout_seconds: float | None = None
+    spending: Spending = UNLIMITED
+    cassette: Path | None = None
+    mode: TapeMode = TapeMode.OFF
+    tracing: Tracing = PLAIN
 
     @property
     def key(self) -> Key:

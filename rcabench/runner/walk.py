@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ from rcabench import __version__
 from rcabench.config import Plan
 from rcabench.core.errors import DataError
 from rcabench.core.run import DatasetStamp, Manifest, RunRecord
+from rcabench.core.session import TapeMode
 from rcabench.datasets.catalog import find_dataset
 from rcabench.datasets.folder import Dataset
 from rcabench.datasets.staging import Stage
@@ -18,7 +20,8 @@ from rcabench.record import SCHEMA, Entry, RunWriter
 from rcabench.runner.agenda import Agenda, taken, tells_onset
 from rcabench.runner.executors import executed
 from rcabench.runner.judging import built_scorers, rehearse, score
-from rcabench.runner.provenance import agents_digest, commit, versions
+from rcabench.runner.provenance import agents_digest, commit, declared, versions
+from rcabench.runner.purse import Purse
 from rcabench.runner.task import Contestant
 from rcabench.scoring.base import Scorer
 
@@ -32,12 +35,15 @@ class Step:
         total: diagnoses in the plan.
         resumed: how many of those done were there when the run was opened.
         entry: what was just added; None at the beginning.
+        usd, tokens: what models have cost so far, as far as it is known; None where none was used.
     """
 
     done: int
     total: int
     resumed: int
     entry: Entry | None = None
+    usd: float | None = None
+    tokens: int | None = None
 
 
 def silent(step: Step) -> None:
@@ -51,8 +57,13 @@ def run(
     contestants: Mapping[str, Contestant] | None = None,
     scorers: Mapping[str, Scorer] | None = None,
     watch: Callable[[Step], None] = silent,
+    first: int | None = None,
 ) -> RunRecord:
     """Make all diagnoses of a plan that `folder` does not hold yet, and score them.
+
+    Diagnosers that compute come first, in this process or in `jobs` worker processes; then those that wait for
+    models, `concurrency` at once in one event loop of this process. Once the run has cost `total_usd`, no further
+    diagnosis is begun: the record is then incomplete, and the same plan with a higher limit goes on with it.
 
     Args:
         plan: what to do.
@@ -60,6 +71,7 @@ def run(
         contestants: label -> object or function, for diagnosers of the plan that are no plug-ins.
         scorers: label -> object, for scorers of the plan that are no plug-ins.
         watch: is told of every step.
+        first: take only the first so many cases of each dataset, for now; None for all.
 
     Raises:
         PluginError: the scorers do not go together.
@@ -68,22 +80,38 @@ def run(
     """
     datasets = tuple(find_dataset(name) for name in plan.datasets)
     rehearse(built_scorers(plan.scorers, scorers or {}), datasets[0].cases[0])
-    with RunWriter(folder, _manifest(plan, datasets)) as record, Stage() as stage:
-        chosen = {spec.label: (contestants or {}).get(spec.label, spec) for spec in plan.diagnosers}
-        agenda = Agenda(plan=plan, datasets=datasets, contestants=chosen, stage=stage)
+    chosen = {spec.label: (contestants or {}).get(spec.label, spec) for spec in plan.diagnosers}
+    with RunWriter(folder, _manifest(plan, datasets, chosen)) as record, Stage() as stage:
+        agenda = Agenda(plan=plan, datasets=datasets, contestants=chosen, stage=stage, record=folder, first=first)
+        purse = Purse(limit=None if plan.cassettes is TapeMode.REPLAY else plan.total_usd)
+        for usage in record.done.values():
+            purse.pay(usage)
         done = resumed = len(record.done)
-        watch(Step(done=done, total=agenda.size, resumed=resumed))
+        watch(_step(done, agenda, resumed, purse))
         try:
-            for entry in executed(agenda.tasks(record.done), jobs=plan.jobs):
-                record.append(entry)
-                done += 1
-                watch(Step(done=done, total=agenda.size, resumed=resumed, entry=entry))
+            with closing(executed(agenda, record.done, purse)) as entries:
+                for entry in entries:
+                    record.append(entry)
+                    purse.pay(entry.diagnosis.usage)
+                    done += 1
+                    watch(_step(done, agenda, resumed, purse, entry))
         except DataError as error:
             raise agenda.blamed(error) from error
     return score(folder, scorers=plan.scorers, objects=scorers)
 
 
-def _manifest(plan: Plan, datasets: Sequence[Dataset]) -> Manifest:
+def _step(done: int, agenda: Agenda, resumed: int, purse: Purse, entry: Entry | None = None) -> Step:
+    return Step(
+        done=done,
+        total=agenda.size,
+        resumed=resumed,
+        entry=entry,
+        usd=purse.usd if purse.metered else None,
+        tokens=purse.tokens if purse.metered else None,
+    )
+
+
+def _manifest(plan: Plan, datasets: Sequence[Dataset], contestants: Mapping[str, Contestant]) -> Manifest:
     return Manifest(
         schema=SCHEMA,
         rcabench=__version__,
@@ -105,5 +133,6 @@ def _manifest(plan: Plan, datasets: Sequence[Dataset]) -> Manifest:
         diagnosers={spec.label: spec.to_plain() for spec in plan.diagnosers},
         attempts=plan.attempts,
         seed=plan.seed,
+        declared=declared(contestants),
         started_at=datetime.now(UTC),
     )

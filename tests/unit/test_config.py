@@ -11,6 +11,8 @@ import pytest
 
 from rcabench.config import Plan, _Experiment, embedded_configs, load_plan, plan_from
 from rcabench.core.errors import ConfigError
+from rcabench.core.session import TapeMode, Tracing
+from rcabench.core.spending import Spending
 from rcabench.plugins import Registry, Spec
 
 Write = Callable[[str], Path]
@@ -50,6 +52,11 @@ seed: 5
 budget: {{queries: 10, rows: 1000, seconds: 2}}
 timeout_seconds: 30
 jobs: 2
+concurrency: 8
+cassettes: record
+spending: {{calls: 40, tokens: 100000, usd: 0.5, seconds: 60}}
+total_usd: 20
+tracing: {{content: true, tenant: acme, project: checkout, otlp: true}}
 limit: 3
 """)
     plan = load_plan(file)
@@ -62,6 +69,9 @@ limit: 3
     assert (plan.onset_given, plan.attempts, plan.seed, plan.jobs, plan.limit) == (False, 2, 5, 2, 3)
     assert (plan.budget.queries, plan.budget.rows, plan.budget.seconds) == (10, 1000, 2.0)
     assert plan.timeout_seconds == 30.0
+    assert (plan.concurrency, plan.cassettes, plan.total_usd) == (8, TapeMode.RECORD, 20.0)
+    assert plan.spending == Spending(calls=40, tokens=100_000, usd=0.5, seconds=60.0)
+    assert plan.tracing == Tracing(content=True, tenant="acme", project="checkout", otlp=True)
 
 
 def test_what_a_file_leaves_out_has_a_default(experiment: Write, tiny_dataset: Path) -> None:
@@ -69,6 +79,11 @@ def test_what_a_file_leaves_out_has_a_default(experiment: Write, tiny_dataset: P
     assert plan.name == "experiment"
     assert plan.onset_given
     assert tuple(spec.name for spec in plan.scorers) == Registry.of("scorers").names()
+
+
+def test_cassettes_are_turned_off_by_what_yaml_takes_for_false(experiment: Write, tiny_dataset: Path) -> None:
+    plan = load_plan(experiment(f"datasets: [{tiny_dataset}]\ndiagnosers: [random]\ncassettes: off"))
+    assert plan.cassettes is TapeMode.OFF
 
 
 def test_faults_say_which_keys_do_not_come_from_the_file(experiment: Write, tiny_dataset: Path) -> None:
@@ -123,6 +138,14 @@ budget: {{querys: 3, rows: many}}
         ({"attempts": True}, "attempts: input should be a valid integer, not True"),
         ({"timeout_seconds": float("inf")}, "timeout_seconds: input should be a finite number"),
         ({"timeout_seconds": 0}, "timeout_seconds: input should be greater than 0"),
+        ({"concurrency": 0}, "concurrency: input should be greater than or equal to 1"),
+        ({"cassettes": "tape"}, "cassettes: input should be 'auto', 'record', 'replay' or 'off', not 'tape'"),
+        ({"cassettes": True}, "cassettes: input should be 'auto', 'record', 'replay' or 'off', not True"),
+        ({"spending": {"usd": 0}}, "spending.usd: input should be greater than 0"),
+        ({"spending": {"dollars": 1}}, "spending.dollars: unknown key. There are: calls, seconds, tokens, usd"),
+        ({"total_usd": float("nan")}, "total_usd: input should be a finite number"),
+        ({"tracing": {"tennant": "acme"}}, "tracing.tennant: unknown key; did you mean 'tenant'?"),
+        ({"tracing": {"tenant": ""}}, "tracing.tenant: string should have at least 1 character"),
         ({"seed": -1}, "seed: input should be greater than or equal to 0"),
         ({"name": "a/b"}, "name: string should match pattern"),
         ({"cases": ["no-such-case"]}, "cases[0]: no dataset of this experiment has a case 'no-such-case'"),
@@ -178,11 +201,22 @@ def test_the_digest_changes_with_whatever_decides_a_diagnosis(tiny_dataset: Path
             {"budget": {"queries": 1}},
             {"timeout_seconds": 1},
             {"limit": 1},
+            {"spending": {"tokens": 1}},
         )
     ]
     assert len({plan.digest(), *(other.digest() for other in others)}) == len(others) + 1
 
 
 def test_the_digest_does_not_change_with_what_decides_no_diagnosis(tiny_dataset: Path) -> None:
-    changed = plan_of(tiny_dataset, name="y", jobs=4, scorers=["onset"], datasets=[f"{tiny_dataset}/"])
+    changed = plan_of(
+        tiny_dataset,
+        name="y",
+        jobs=4,
+        concurrency=8,
+        cassettes="off",
+        total_usd=1.0,
+        tracing={"content": True},
+        scorers=["onset"],
+        datasets=[f"{tiny_dataset}/"],
+    )
     assert changed.digest() == plan_of(tiny_dataset).digest()
