@@ -1,0 +1,150 @@
+"""Answers that were made elsewhere, as OpenRCA's tools leave them: CSV files of predictions and of queries."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import tzinfo
+from pathlib import Path
+
+from rcabench.core.errors import DataError
+from rcabench.scoring.openrca import canonical, compat
+from rcabench.scoring.openrca.question import Difficulty, Facets
+
+_LONGEST_CELL = 100_000_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Query:
+    """A row of a file of queries."""
+
+    row: int
+    task: str
+    instruction: str
+    scoring_points: str
+
+    @property
+    def difficulty(self) -> Difficulty:
+        """How hard OpenRCA takes it to be, by the facets that its criteria name."""
+        points = compat.points_of(self.scoring_points)
+        facets = Facets(time=bool(points.times), component=bool(points.components), reason=bool(points.reasons))
+        return facets.difficulty or Difficulty.EASY
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScoredAnswer:
+    """A query with what both layers make of the answer to it.
+
+    Attributes:
+        system: name of the file of queries.
+        query: what was asked.
+        answered: whether there was an answer; a missing one scores 0 and stays in n.
+        compat: as OpenRCA's evaluator has it.
+        canonical: as it was meant.
+    """
+
+    system: str
+    query: Query
+    answered: bool
+    compat: compat.Result
+    canonical: canonical.Parsed
+
+
+def score_files(predictions: Path, queries: Path, *, zone: tzinfo) -> tuple[ScoredAnswer, ...]:
+    """Score a file of predictions against its file of queries.
+
+    Predictions are taken in the order of their `row_id` where all have one, else of the file; row_ids
+    that count from 0 may leave queries out, which then count as misses.
+
+    Args:
+        predictions: CSV with a column `prediction`, and perhaps `row_id`.
+        queries: CSV with the columns `task_index`, `instruction`, `scoring_points`.
+        zone: of times without one.
+
+    Raises:
+        DataError: a file cannot be read, or the two do not belong together; with file, row and remedy.
+    """
+    asked = read_queries(queries)
+    answers = _aligned(predictions, len(asked), queries)
+    return tuple(
+        ScoredAnswer(
+            system=queries.stem,
+            query=query,
+            answered=answer is not None,
+            compat=compat.evaluate(answer or "", query.scoring_points),
+            canonical=canonical.evaluate(answer or "", query.scoring_points, zone=zone),
+        )
+        for query, answer in zip(asked, answers, strict=True)
+    )
+
+
+def read_queries(file: Path) -> tuple[Query, ...]:
+    """Read a file of queries.
+
+    Raises:
+        DataError: it cannot be read, a column is missing, or a row names no criterion.
+    """
+    found = []
+    for row, cells in enumerate(_rows(file, ("task_index", "instruction", "scoring_points")), start=2):
+        if compat.points_of(cells["scoring_points"]).total == 0:
+            raise DataError(
+                file, f"scoring_points names no criterion: {cells['scoring_points']!r}", row=row,
+                remedy="the criteria have to be in the words of OpenRCA's queries",
+            )  # fmt: skip
+        found.append(
+            Query(
+                row=row - 2,
+                task=cells["task_index"],
+                instruction=cells["instruction"],
+                scoring_points=cells["scoring_points"],
+            )
+        )
+    if not found:
+        raise DataError(file, "holds no query")
+    return tuple(found)
+
+
+def _aligned(file: Path, size: int, queries: Path) -> Sequence[str | None]:
+    rows = list(_rows(file, ("prediction",)))
+    answers = [cells["prediction"] or None for cells in rows]
+    ids = [_row_id(cells.get("row_id")) for cells in rows]
+    if None not in ids and rows:
+        known = [number for number in ids if number is not None]
+        double = sorted({number for number in known if known.count(number) > 1})
+        if double:
+            raise DataError(file, f"row_id {double[0]:g} stands there more than once")
+        pairs = sorted(zip(known, answers, strict=True), key=lambda pair: pair[0])
+        if len(pairs) == size:
+            return [answer for _, answer in pairs]
+        if all(number == int(number) and 0 <= number < size for number in known):
+            by_row = {int(number): answer for number, answer in pairs}
+            return [by_row.get(row) for row in range(size)]
+    if len(answers) != size:
+        raise DataError(
+            file, f"holds {len(answers)} predictions, and {queries} {size} queries",
+            remedy="give every prediction the row_id of its query, counted from 0; queries without one count as misses",
+        )  # fmt: skip
+    return answers
+
+
+def _row_id(text: str | None) -> float | None:
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return None
+
+
+def _rows(file: Path, needed: Sequence[str]) -> Sequence[dict[str, str]]:
+    csv.field_size_limit(min(_LONGEST_CELL, sys.maxsize))
+    try:
+        # Line ends inside of a cell belong to it: a criterion that ends in \r is another criterion.
+        with file.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream, strict=True)
+            missing = [name for name in needed if name not in (reader.fieldnames or ())]
+            if missing:
+                raise DataError(file, f"has no column {missing[0]!r}; it has {list(reader.fieldnames or ())}")
+            return [{key: value or "" for key, value in row.items() if key is not None} for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(file, f"cannot be read as CSV: {error}") from None
