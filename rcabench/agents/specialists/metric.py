@@ -20,7 +20,7 @@ from rcabench.telemetry.base import Telemetry
 
 _DENSE, _ENOUGH = 0.9, 5
 """A pod can fall silent only if it had this share of the densest pod's samples before, and so many of each series."""
-_SILENCE = 0.8
+SILENCE = 0.8
 """Strength of a silence: nothing measures how silent a pod is."""
 
 
@@ -102,23 +102,28 @@ class MetricSpecialist:
 
     def _silenced(self, scene: Scene, changes: pd.DataFrame) -> Iterator[Evidence]:
         """Report pods all of whose series stop at the onset, though they were as dense as any before."""
-        pods = changes.dropna(subset=["pod"]).groupby("pod")
-        now, before = pods["count"].sum(), pods["baseline_count"].max()
-        silent = now.index[(now == 0) & (before >= _DENSE * before.max()) & (before >= _ENOUGH)]
-        if not now.any():
-            return
-        for pod in silent:
+        for pod, samples in silent_pods(changes).items():
             yield evidence_of(
                 self.modality,
                 ComponentRef(level=Level.POD, name=str(pod)),
                 "silent",
                 scene=scene,
-                claim=f"{pod} reports no metric any more; before, {int(before[pod])} samples of each",
-                strength=_SILENCE,
+                claim=f"{pod} reports no metric any more; before, {int(samples)} samples of each",
+                strength=SILENCE,
                 signal=Signal.RESOURCE,
                 fault_type=FaultType.CRASH,
                 question=MetricChanges(windows=(scene.after,), baseline=scene.long_baseline),
             )
+
+
+def silent_pods(changes: pd.DataFrame) -> pd.Series[int]:
+    """Return the pods all of whose series stop, though they were as dense as any, with their samples before."""
+    pods = changes.dropna(subset=["pod"]).groupby("pod")
+    now, before = pods["count"].sum(), pods["baseline_count"].max()
+    if not now.any():
+        return before.iloc[:0]
+    silent: pd.Series[int] = before[(now == 0) & (before >= _DENSE * before.max()) & (before >= _ENOUGH)]
+    return silent
 
 
 def bad_scores(changes: pd.DataFrame, shifts: pd.DataFrame, kinds: Mapping[str, MetricKind | None]) -> Floats:
