@@ -72,30 +72,92 @@ def test_the_simple_policy_repeats_the_strongest_row_of_each_component() -> None
     assert (findings[2]["signal"], findings[2]["fault_type"]) == (None, None)
 
 
-def test_the_simple_policy_has_opinions_and_judgements_in_their_forms() -> None:
-    judgement = answer(conversation("judgement", METRICS))
+EDGES = """[r3] # Operations: 2 rows
+change|component|signal|fault_type|service|operation
+0.8|pod:cart-0|self_time|cpu|cart|GET
+0.3|pod:web-0|self_time|cpu|web|GET"""
+FINDINGS = """Your own findings:
+id|component|signal|fault_type|strength|confirmed_by|disputed_by|claim
+llm-trace:pod:cart-0:self_time|pod:cart-0|self_time|cpu|0.80|-|-|"GET takes longer"
 
-    assert answer(conversation("opinions", METRICS)) == {"opinions": []}
-    assert judgement["ranking"][0] == {
-        "service": None, "pod": "cart-0", "host": None, "fault_type": "cpu", "confidence": 0.9231, "evidence": ["r1"],
-    }  # fmt: skip
-    assert (judgement["abstain"], "cart-0" in judgement["narrative"]) == (False, True)
+Your colleagues' findings:
+id|component|signal|fault_type|strength|confirmed_by|disputed_by|claim
+llm-metric:service:cart:resource|service:cart|resource|cpu|0.92|-|-|"cpu of cart changed"
+llm-metric:pod:web-0:resource|pod:web-0|resource|memory|0.95|-|-|"memory of web-0 changed"
+llm-log:pod:cart-0:behavior|pod:cart-0|behavior|-|0.40|-|-|"a new \\u007c line"
+
+Give your opinions on your colleagues' findings."""
+SUSPECTS = """Findings (id, component, signal, fault type, strength; who confirms or disputes them; claim):
+id|component|signal|fault_type|strength|confirmed_by|disputed_by|claim
+m1|pod:web-0|resource|cpu|0.99|-|-|"cpu of web-0 changed"
+
+Pooled ranking (suspicion from 0 to 1; below 0.35 nobody is blamed):
+rank|service|pod|host|fault_type|suspicion|evidence
+1|cart|cart-0|host-b|cpu|0.81|m2 t1
+2|web|-|-|-|0.20|m1"""
+
+
+def told(form: str, task: str, *results: str) -> ScriptedRequest:
+    asked = conversation(form, *results)
+    system, _, *rest = asked.messages
+    return ScriptedRequest(messages=(system, says(Role.USER, task), *rest), tools=())
+
+
+def test_the_simple_policy_confirms_what_its_own_telemetry_shows_of_the_same_service() -> None:
+    opinions = answer(told("opinions", FINDINGS, EDGES))["opinions"]
+
+    assert [(item["evidence"], item["stance"], item["cites"]) for item in opinions] == [
+        ("llm-metric:service:cart:resource", "confirm", ["r3"]),
+        ("llm-log:pod:cart-0:behavior", "confirm", ["r3"]),
+    ]
+
+
+def test_the_simple_policy_repeats_a_ranking_that_it_is_shown() -> None:
+    judgement = answer(told("judgement", SUSPECTS))
+
+    assert judgement["ranking"] == [
+        {
+            "service": "cart", "pod": "cart-0", "host": "host-b", "fault_type": "cpu", "confidence": 0.81,
+            "evidence": ["m2", "t1"],
+        },
+        {"service": "web", "pod": None, "host": None, "fault_type": None, "confidence": 0.2, "evidence": ["m1"]},
+    ]  # fmt: skip
+    assert (judgement["abstain"], judgement["narrative"]) == (False, "cart changed most.")
+
+
+def test_the_simple_policy_blames_nobody_below_the_threshold() -> None:
+    judgement = answer(told("judgement", SUSPECTS.replace("0.35", "0.85")))
+
+    assert (judgement["ranking"], judgement["abstain"]) == ([], True)
+
+
+def test_without_a_ranking_the_simple_policy_judges_by_the_strongest_of_findings_and_results() -> None:
+    ranking = answer(told("judgement", FINDINGS, METRICS))["ranking"]
+
+    assert [(item["pod"] or item["service"] or item["host"], item["evidence"]) for item in ranking[:3]] == [
+        ("web-0", ["llm-metric:pod:web-0:resource"]),
+        ("cart-0", ["r1"]),
+        ("cart", ["llm-metric:service:cart:resource"]),
+    ]
     assert answer(conversation("judgement", tool_choice="none"))["abstain"] is True
 
 
 def test_equal_changes_keep_the_order_of_the_tools() -> None:
     table = "[r1] # Two: 2 rows\nchange|component\n0.5|service:web\n0.5|service:cart"
 
-    assert [row.cells["component"] for row in rows([says(Role.TOOL, table)])] == ["service:web", "service:cart"]
+    assert [row.cells["component"] for row in rows([says(Role.TOOL, table)], "change")] == [
+        "service:web",
+        "service:cart",
+    ]
 
 
 @pytest.mark.parametrize("text", ["", "change", "change|", "a|b\n1|2", "[r1] # X\nchange|component\nmany|service:web"])
 def test_text_without_a_change_has_no_rows(text: str) -> None:
-    assert rows([says(Role.TOOL, text)]) == ()
+    assert rows([says(Role.TOOL, text)], "change") == ()
 
 
 def test_cells_are_unquoted() -> None:
-    found = rows([says(Role.TOOL, METRICS)])
+    found = rows([says(Role.TOOL, METRICS)], "change")
 
     assert found[-1].cells["metric"] == "odd | name"
 
