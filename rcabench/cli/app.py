@@ -11,6 +11,7 @@ import typer
 from rcabench import __version__
 from rcabench.cli.commands import EPILOG, INTERRUPTED, Commands, shown_path
 from rcabench.cli.datasets import datasets_app
+from rcabench.cli.models import models_app
 
 app = typer.Typer(
     cls=Commands,
@@ -22,6 +23,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(datasets_app, name="datasets")
+app.add_typer(models_app, name="models")
 
 
 class Onset(StrEnum):
