@@ -88,7 +88,7 @@ def read_spans(folder: Path | str) -> Mapping[Key, tuple[AgentSpan, ...]]:
     return {key: found for key, found in sorted(spans.items()) if key in recorded}
 
 
-@dataclass(kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True, eq=False)
 class _Spans(Mapping[Key, tuple[AgentSpan, ...]]):
     """A run's spans, read when somebody looks: they may be a hundred times what everything else is."""
 

@@ -9,10 +9,10 @@ import pickle
 import shutil
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import duckdb
 import pandas as pd
@@ -21,8 +21,10 @@ import pytest
 
 from rcabench.config import Plan, plan_from
 from rcabench.core.component import ComponentRef, Level
+from rcabench.core.errors import RecordError
 from rcabench.core.incident import Aspect, Incident
 from rcabench.core.question import QUESTIONS, Coverage, MetricPoints, Question, TraceSpans
+from rcabench.core.session import Session, current_session
 from rcabench.core.time import TimeWindow, format_utc
 from rcabench.core.truth import Case, RootCause, Truth
 from rcabench.core.verdict import Verdict
@@ -32,6 +34,7 @@ from rcabench.datasets.staging import Stage
 from rcabench.datasets.synthetic import Synthetic
 from rcabench.datasets.writer import DatasetWriter
 from rcabench.evaluation import evaluate
+from rcabench.record import Cassette, cassette_file
 from rcabench.runner.agenda import Agenda
 from rcabench.runner.walk import run
 from rcabench.telemetry.base import Telemetry
@@ -174,7 +177,15 @@ class Snoop:
                 # Without this very frame: it leads to what was found before.
                 trace = error.__traceback__
                 errors.append(error.with_traceback(trace and trace.tb_next))
-        self.findings[incident.id] = loot(incident, telemetry, errors)
+        session = current_session()
+        assert session.tape is not None
+        session.tape.append({"a": "call"})
+        try:
+            session.tape.append({"no": object()})
+        except RecordError as error:
+            trace = error.__traceback__
+            errors.append(error.with_traceback(trace and trace.tb_next))
+        self.findings[incident.id] = loot(incident, telemetry, session, errors)
         return Verdict(abstained=True)
 
 
@@ -232,6 +243,39 @@ def test_the_search_does_find_the_truth_where_telemetry_is_opened_in_the_dataset
         found = loot(case.incident, telemetry)
 
     assert TRUTH in found.secrets(case.truth, case.incident)
+
+
+@dataclass(kw_only=True)
+class WaitingSnoop(Snoop):
+    """The same, in an event loop that it shares with others."""
+
+    concurrent: ClassVar[bool] = True
+
+
+def test_nor_does_one_that_looks_around_in_its_session(dataset: Dataset, tmp_path: Path) -> None:
+    snoop = WaitingSnoop()
+    record = run(replace(a_plan(dataset), concurrency=4), tmp_path / "run", contestants={"random": snoop})
+
+    assert all(result.diagnosis.verdict is not None for result in record.results)
+    assert len(list((tmp_path / "run" / "cassettes").iterdir())) == len(dataset.cases) == len(snoop.findings)
+    assert secrets(dataset, snoop.findings) == set()
+    for found in snoop.findings.values():
+        assert any(isinstance(thing, Session) for thing in found.objects)
+        assert not any(isinstance(thing, RecordError) and str(tmp_path) in str(thing) for thing in found.objects)
+        assert not any(str(tmp_path) in text or NAME in text for text in found.texts)
+        assert found.files == {}
+
+
+def test_the_search_does_find_the_run_where_a_session_has_a_tape_that_is_not_sealed(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    run(a_plan(dataset), tmp_path / "run", contestants={"random": Snoop()})
+    key = (dataset.name, dataset.cases[0].incident.id, "random", 0)
+    with Cassette(cassette_file(tmp_path / "run", key), key) as cassette:
+        found = loot(Session(key=key, tape=cassette))
+
+    assert "manifest.json" in found.files
+    assert any(NAME in text for text in found.files.values())
 
 
 @pytest.mark.parametrize("hideout", ["attribute", "closure", "default", "traceback"])

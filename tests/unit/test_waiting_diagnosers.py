@@ -1,0 +1,399 @@
+"""Diagnosers that wait for a model are asked many at once, each in a session of its own, and none holds up a run."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from rcabench.config import Plan, plan_from
+from rcabench.core.agent_span import AgentSpan
+from rcabench.core.diagnosis import Diagnosis, FailureKind
+from rcabench.core.errors import DiagnosisFailed, RecordError
+from rcabench.core.incident import Incident
+from rcabench.core.run import RunRecord
+from rcabench.core.session import Session, TapeMode, current_session
+from rcabench.core.spending import Spending
+from rcabench.core.usage import Usage
+from rcabench.core.verdict import Candidate, Turn, Verdict
+from rcabench.plugins import Spec
+from rcabench.record import fingerprint, read_run, read_spans
+from rcabench.runner.walk import Step, run
+from rcabench.telemetry.base import Telemetry
+
+GUESS = Verdict(candidates=(Candidate(service="cart"),))
+CASES = 7
+
+
+@dataclass(kw_only=True)
+class Waiting:
+    """Waits as for a model; notes its sessions, its loop, and how many wait at once."""
+
+    concurrent: ClassVar[bool] = True
+    seconds: float = 0.02
+    usd: float = 0.25
+    sessions: list[Session] = field(default_factory=list)
+    loops: set[int] = field(default_factory=set)
+    now: int = 0
+    most: int = 0
+
+    async def diagnose(self, incident: Incident, telemetry: Telemetry) -> Verdict:
+        session = current_session()
+        self.sessions.append(session)
+        self.loops.add(id(asyncio.get_running_loop()))
+        self.now += 1
+        self.most = max(self.most, self.now)
+        session.usage = Usage(calls=1, usd=self.usd, input_tokens=10, output_tokens=1)
+        try:
+            await self.work(session)
+        finally:
+            self.now -= 1
+        return replace(GUESS, usage=session.usage)
+
+    async def work(self, session: Session) -> None:
+        await asyncio.sleep(self.seconds)
+
+
+def plan_of(dataset: Path, **changes: Any) -> Plan:
+    plain = {"name": "x", "datasets": [str(dataset)], "diagnosers": [], **changes}
+    return plan_from(plain, source="test", objects=[Spec(name="waiting")])
+
+
+def walked(diagnoser: object, dataset: Path, folder: Path, **changes: Any) -> RunRecord:
+    return run(plan_of(dataset, **changes), folder, contestants={"waiting": diagnoser})  # type: ignore[dict-item]
+
+
+def diagnoses(record: RunRecord) -> list[Diagnosis]:
+    return [result.diagnosis for result in record.results]
+
+
+def test_as_many_are_in_flight_as_the_plan_allows_and_all_share_one_loop(tiny_dataset: Path, tmp_path: Path) -> None:
+    for concurrency in (1, 3, 100):
+        diagnoser = Waiting()
+        record = walked(diagnoser, tiny_dataset, tmp_path / str(concurrency), concurrency=concurrency, attempts=2)
+
+        assert len(record.results) == 2 * CASES
+        assert diagnoser.most == min(concurrency, 2 * CASES)
+        assert len(diagnoser.loops) == 1
+
+
+def test_how_many_are_in_flight_changes_no_result(tiny_dataset: Path, tmp_path: Path) -> None:
+    one, many = (walked(Waiting(), tiny_dataset, tmp_path / str(n), concurrency=n) for n in (1, 5))
+    assert fingerprint(one) == fingerprint(many)
+
+
+def test_every_diagnosis_has_a_session_of_its_own_with_its_limits(tiny_dataset: Path, tmp_path: Path) -> None:
+    diagnoser = Waiting()
+    before = time.monotonic()
+    limits = {"calls": 9, "seconds": 20}
+    tracing = {"tenant": "acme"}
+    record = walked(
+        diagnoser, tiny_dataset, tmp_path / "run", concurrency=4, spending=limits, timeout_seconds=30, tracing=tracing
+    )
+
+    assert {session.key for session in diagnoser.sessions} == {one.key for one in diagnoses(record)}
+    for session in diagnoser.sessions:
+        assert (session.spending, session.tracing.tenant) == (Spending(calls=9, seconds=20.0), "acme")
+        assert session.mode is TapeMode.AUTO
+        assert session.tape is not None
+        assert session.deadline is not None
+        assert before + 20 < session.deadline < time.monotonic() + 20
+
+
+@pytest.mark.parametrize(("seconds", "margin"), [(10.0, 1.0), (600.0, 5.0)])
+def test_models_have_to_be_done_before_the_time_is_up(
+    tiny_dataset: Path, tmp_path: Path, seconds: float, margin: float
+) -> None:
+    diagnoser = Waiting(seconds=0.0)
+    before = time.monotonic()
+    walked(diagnoser, tiny_dataset, tmp_path / "run", limit=1, timeout_seconds=seconds)
+
+    (session,) = diagnoser.sessions
+    assert session.deadline is not None
+    assert 0.0 <= session.deadline - (before + seconds - margin) < 5.0
+
+
+@pytest.mark.parametrize("mode", ["off", "auto", "replay"])
+def test_a_session_has_a_tape_unless_cassettes_are_off(tiny_dataset: Path, tmp_path: Path, mode: str) -> None:
+    diagnoser = Waiting()
+    walked(diagnoser, tiny_dataset, tmp_path / "run", limit=1, cassettes=mode)
+
+    (session,) = diagnoser.sessions
+    assert (session.mode, session.tape is None) == (TapeMode(mode), mode == "off")
+
+
+@dataclass(kw_only=True)
+class Talkative(Waiting):
+    """Leaves everything in its session that can be left there, and then ends in some way."""
+
+    end: str = "verdict"
+
+    async def work(self, session: Session) -> None:
+        moment = datetime(2026, 1, 1, tzinfo=UTC)
+        span = AgentSpan(trace_id="0" * 32, span_id="1" * 16, name="chat m", start=moment, end=moment)
+        session.spans += [span, replace(span, span_id="2" * 16, attributes={"gen_ai.usage.input_tokens": 7})]
+        session.transcript.append(Turn(agent="judge", text="hm"))
+        assert session.tape is not None
+        session.tape.append({"call": 1})
+        if self.end == "timeout":
+            await asyncio.sleep(60)
+        if self.end == "error":
+            raise ZeroDivisionError
+        if self.end == "gives up":
+            raise DiagnosisFailed(FailureKind.BUDGET, "enough", usage=Usage(calls=5))
+
+
+@pytest.mark.parametrize(("end", "calls"), [("verdict", 1), ("timeout", 1), ("error", 1), ("gives up", 5)])
+@pytest.mark.parametrize("concurrent", [True, False])
+def test_what_a_session_holds_is_kept_however_the_diagnosis_ends(
+    tiny_dataset: Path, tmp_path: Path, end: str, calls: int, concurrent: bool
+) -> None:
+    class Either(Talkative):
+        pass
+
+    Either.concurrent = concurrent
+    patience = 0.2 if end == "timeout" else 60.0
+    folder = tmp_path / "run"
+    record = walked(Either(end=end), tiny_dataset, folder, limit=1, timeout_seconds=patience)
+
+    (diagnosis,) = diagnoses(record)
+    assert (diagnosis.failure is None) == (end == "verdict")
+    assert (diagnosis.usage.calls, diagnosis.usage.queries) == (calls, 0)
+    assert "hm" in (folder / "transcripts.jsonl").read_text(encoding="utf-8")
+    assert [span.span_id[0] for span in read_spans(folder)[diagnosis.key]] == ["1", "2"]
+    assert record.spans == read_spans(folder)
+    assert len(list((folder / "cassettes").iterdir())) == 1
+
+
+def test_nonsense_in_a_session_spoils_no_record(tiny_dataset: Path, tmp_path: Path) -> None:
+    class Vandal(Waiting):
+        async def work(self, session: Session) -> None:
+            session.spans.append("a span")  # type: ignore[arg-type]  # that is the mistake
+            session.transcript.append(Turn(agent="judge", text="\ud83d"))
+            session.misses.append(None)  # type: ignore[arg-type]  # that is the mistake
+            session.usage = Usage(usd=float("nan"))
+            raise ZeroDivisionError
+
+    record = walked(Vandal(), tiny_dataset, tmp_path / "run", limit=1, total_usd=5.0)
+
+    (diagnosis,) = diagnoses(record)
+    assert diagnosis.failure is not None
+    assert (diagnosis.usage.usd, dict(record.spans)) == (None, {})
+
+
+class Sleepless(Waiting):
+    async def work(self, session: Session) -> None:
+        while True:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                continue
+
+
+class Busy(Waiting):
+    async def work(self, session: Session) -> None:
+        while time.monotonic() > 0:
+            pass
+
+
+class BusyInATaskOfItsOwn(Busy):
+    async def work(self, session: Session) -> None:
+        await asyncio.gather(super().work(session))
+
+
+class Blocking(Waiting):
+    async def work(self, session: Session) -> None:
+        await asyncio.sleep(60)
+
+
+@pytest.mark.parametrize("kind", [Sleepless, Busy, BusyInATaskOfItsOwn, Blocking])
+def test_one_that_does_not_answer_in_time_holds_up_nobody(
+    tiny_dataset: Path, tmp_path: Path, kind: type[Waiting]
+) -> None:
+    class Once(kind):  # type: ignore[misc, valid-type]  # whichever it is
+        asked: ClassVar[int] = 0
+
+        async def work(self, session: Session) -> None:
+            type(self).asked += 1
+            if self.asked == 3:
+                await super().work(session)
+
+    began = time.monotonic()
+    record = walked(Once(seconds=0.0), tiny_dataset, tmp_path / "run", concurrency=2, timeout_seconds=0.3)
+
+    failures = [one.failure for one in diagnoses(record) if one.failure]
+    assert {failure.kind for failure in failures} == {FailureKind.TIMEOUT}
+    # Whoever is in flight beside one that holds up the whole loop may be late too.
+    assert 1 <= len(failures) <= 2
+    assert len(record.results) == CASES
+    assert time.monotonic() - began < 5.0
+
+
+class Leaving(Waiting):
+    async def work(self, session: Session) -> None:
+        raise SystemExit(3)
+
+
+class LeavingInATaskOfItsOwn(Waiting):
+    async def work(self, session: Session) -> None:
+        async def leave() -> None:
+            raise SystemExit(3)
+
+        await asyncio.gather(leave())
+
+
+class Cancelling(Waiting):
+    async def work(self, session: Session) -> None:
+        raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (Leaving, "SystemExit: 3"),
+        (LeavingInATaskOfItsOwn, "SystemExit: 3"),
+        (Cancelling, "CancelledError: "),
+    ],
+)
+def test_one_that_wants_to_end_the_process_fails_alone(
+    tiny_dataset: Path, tmp_path: Path, kind: type[Waiting], message: str
+) -> None:
+    record = walked(kind(), tiny_dataset, tmp_path / "run", concurrency=3)
+
+    assert [one.failure and one.failure.message for one in diagnoses(record)] == [message] * CASES
+
+
+def test_ctrl_c_cancels_all_at_once_and_keeps_what_is_finished(tiny_dataset: Path, tmp_path: Path) -> None:
+    interrupted: list[float] = []
+
+    class Interrupted(Waiting):
+        async def work(self, session: Session) -> None:
+            if len(self.sessions) <= 2:
+                return
+            if len(self.sessions) == CASES:
+                interrupted.append(time.monotonic())
+                threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+            await asyncio.sleep(60)
+
+    with pytest.raises(KeyboardInterrupt):
+        walked(Interrupted(), tiny_dataset, tmp_path / "run", concurrency=CASES)
+
+    assert time.monotonic() - interrupted[0] < 0.2 + 1.0
+    assert len(read_run(tmp_path / "run").results) == 2
+    assert [thread for thread in threading.enumerate() if thread.name.startswith("asyncio_")] == []
+
+
+def test_a_tool_that_blocks_a_thread_does_not_delay_ctrl_c(tiny_dataset: Path, tmp_path: Path) -> None:
+    release = threading.Event()
+
+    class Stuck(Waiting):
+        async def work(self, session: Session) -> None:
+            if len(self.sessions) == CASES:
+                threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+            await asyncio.to_thread(release.wait, 30)
+
+    began = time.monotonic()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            walked(Stuck(), tiny_dataset, tmp_path / "run", concurrency=CASES)
+        assert time.monotonic() - began < 3.0
+    finally:
+        release.set()
+
+
+def test_tools_of_many_diagnoses_block_at_once(tiny_dataset: Path, tmp_path: Path) -> None:
+    together = threading.Barrier(4 * CASES)
+
+    class Blocked(Waiting):
+        async def work(self, session: Session) -> None:
+            await asyncio.to_thread(together.wait, 20)
+
+    record = walked(Blocked(), tiny_dataset, tmp_path / "run", concurrency=100, attempts=4)
+
+    assert all(one.failure is None for one in diagnoses(record))
+
+
+def test_those_that_compute_run_beside_those_that_wait(tiny_dataset: Path, tmp_path: Path) -> None:
+    plan = plan_of(tiny_dataset, diagnosers=["random", "prior"], jobs=2, concurrency=3)
+    record = run(plan, tmp_path / "run", contestants={"waiting": Waiting()})
+
+    assert len(record.results) == 3 * CASES
+    assert all(one.failure is None for one in diagnoses(record))
+
+
+def test_a_function_may_say_that_it_waits(tiny_dataset: Path, tmp_path: Path) -> None:
+    waiting = Waiting()
+
+    async def method(incident: Incident, telemetry: Telemetry) -> Verdict:
+        return await waiting.diagnose(incident, telemetry)
+
+    method.concurrent = True  # type: ignore[attr-defined]  # functions take attributes
+    walked(method, tiny_dataset, tmp_path / "run", concurrency=3)
+
+    assert waiting.most == 3
+
+
+# Money
+
+
+def test_no_diagnosis_is_begun_once_the_money_is_spent_and_more_money_goes_on(
+    tiny_dataset: Path, tmp_path: Path
+) -> None:
+    steps: list[Step] = []
+    plan = plan_of(tiny_dataset, total_usd=0.75)
+    run(plan, tmp_path / "run", contestants={"waiting": Waiting(usd=0.25)}, watch=steps.append)
+    assert [step.usd for step in steps] == [None, 0.25, 0.5, 0.75]
+    assert steps[-1].tokens == 33
+
+    again = run(plan, tmp_path / "run", contestants={"waiting": Waiting(usd=0.25)})
+    assert len(again.results) == 3
+    rest = Waiting(usd=0.25)
+    record = run(replace(plan, total_usd=100.0), tmp_path / "run", contestants={"waiting": rest})
+    assert (len(record.results), len(rest.sessions)) == (CASES, CASES - 3)
+
+
+def test_money_of_diagnoses_in_flight_counts(tiny_dataset: Path, tmp_path: Path) -> None:
+    class Slow(Waiting):
+        async def work(self, session: Session) -> None:
+            # The first one ends when all three that are in flight have spent their money.
+            await asyncio.sleep(0.05 if session is self.sessions[0] else 0.3)
+
+    record = walked(Slow(usd=1.0), tiny_dataset, tmp_path / "run", concurrency=3, total_usd=2.5)
+
+    assert len(record.results) == 3
+
+
+def test_a_replay_costs_nothing_and_so_knows_no_limit(tiny_dataset: Path, tmp_path: Path) -> None:
+    assert len(walked(Waiting(), tiny_dataset, tmp_path / "run", total_usd=0.25, cassettes="replay").results) == CASES
+
+
+# What diagnosers say of themselves
+
+
+@dataclass(kw_only=True)
+class Declared(Waiting):
+    model: str = "m-1"
+
+    def declared(self) -> Mapping[str, Any]:
+        return {"model": self.model, "prices": (1.0, 2.0)}
+
+    def faults(self, spending: Spending) -> Sequence[str]:
+        return ["no prices"] if spending.usd is not None else []
+
+
+def test_what_diagnosers_declare_is_recorded_and_compared_on_resuming(tiny_dataset: Path, tmp_path: Path) -> None:
+    record = walked(Declared(), tiny_dataset, tmp_path / "run", limit=1)
+    assert record.manifest.declared == {"waiting": {"model": "m-1", "prices": [1.0, 2.0]}}
+    walked(Declared(), tiny_dataset, tmp_path / "run", limit=1)
+
+    with pytest.raises(RecordError, match=r"declared: the run has .*m-1.*, the plan .*m-2"):
+        walked(Declared(model="m-2"), tiny_dataset, tmp_path / "run", limit=1)
