@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from rcabench.agents.llm.card import ModelCard
 from rcabench.agents.llm.chat import ModelError, TokenCount
+from rcabench.agents.llm.price import cost
 from rcabench.core.session import Session
 from rcabench.core.spending import Spending
 from rcabench.core.trouble import Trouble
@@ -21,7 +22,14 @@ _RESERVE = 0.2
 """The last part of tokens, money and time, kept for answers: nobody begins to investigate in it."""
 
 _COSTS_NOTHING = frozenset(
-    {Trouble.RATE_LIMIT, Trouble.UNAVAILABLE, Trouble.AUTH, Trouble.QUOTA, Trouble.CONTEXT_OVERFLOW}
+    {
+        Trouble.RATE_LIMIT,
+        Trouble.UNAVAILABLE,
+        Trouble.AUTH,
+        Trouble.QUOTA,
+        Trouble.REJECTED,
+        Trouble.CONTEXT_OVERFLOW,
+    }
 )
 """Failures of calls that no model worked on; what other failed calls took is unknown where nobody says it."""
 
@@ -140,6 +148,19 @@ class Meter:
                 self._talks.remove(talk)
                 self._touched(agent)
 
+    @property
+    def deadline(self) -> float | None:
+        """When the time of the diagnosis is used up, by the session or by its spending; None for never."""
+        ends = [self.session.deadline]
+        if self._limits.seconds is not None:
+            ends.append(self._began + self._limits.seconds)
+        return min((end for end in ends if end is not None), default=None)
+
+    def seconds_left(self, agent: str) -> float | None:
+        """Return how long an agent may still take, by the diagnosis and by its conversations; None for ever."""
+        with self._lock:
+            return min((end - self.clock() for _, end in self._bounds(agent)), default=None)
+
     def before_call(self, agent: str) -> None:
         """Count a call that is about to go out."""
         with self._lock:
@@ -168,7 +189,7 @@ class Meter:
             ):
                 if limit is not None and spent >= limit * kept:
                     raise SpendingRefused(Trouble.BUDGET, f"{spent:g} of {limit:g} {unit} are spent")
-            return self._time_left(agent, kept)
+            return self._admitted(agent, kept)
 
     def after_call(self, agent: str, card: ModelCard, tokens: TokenCount, *, estimate: TokenCount) -> float | None:
         """Enter what an answered call took.
@@ -219,15 +240,17 @@ class Meter:
         if investigating and self._talks and limit - calls < len(self._talks):
             raise SpendingRefused(Trouble.BUDGET, f"what is left of {limit} calls is kept for answers")
 
-    def _time_left(self, agent: str, kept: float) -> float | None:
-        bounds = [(self._began, self.session.deadline)]
-        if self._limits.seconds is not None:
-            bounds.append((self._began, self._began + self._limits.seconds))
-        bounds += [(talk.began, talk.deadline) for talk in self._talks if talk.agent == agent]
-        left = [(end - self.clock(), (end - began) * (1.0 - kept)) for began, end in bounds if end is not None]
+    def _admitted(self, agent: str, kept: float) -> float | None:
+        now = self.clock()
+        left = [(end - now, (end - began) * (1.0 - kept)) for began, end in self._bounds(agent)]
         if any(seconds <= max(reserve, 0.0) for seconds, reserve in left):
             raise SpendingRefused(Trouble.DEADLINE, "the time is used up" if kept == 1.0 else "it is time to answer")
         return min((seconds for seconds, _ in left), default=None)
+
+    def _bounds(self, agent: str) -> list[tuple[float, float]]:
+        ends = [(self._began, self.deadline)]
+        ends += [(talk.began, talk.deadline) for talk in self._talks if talk.agent == agent]
+        return [(began, end) for began, end in ends if end is not None]
 
     def _touched(self, agent: str) -> _Account:
         now = self.clock()
@@ -276,13 +299,3 @@ def _usd(amounts: Iterable[float | None]) -> float | None:
             return None
         known.append(amount)
     return math.fsum(known)
-
-
-def cost(card: ModelCard, tokens: TokenCount) -> float | None:
-    """Return what tokens cost by a card's prices, in USD."""
-    prices = card.prices
-    if prices is None or tokens.input is None or tokens.output is None:
-        return None
-    cached = tokens.cached or 0
-    cached_price = prices.input if prices.cached is None else prices.cached
-    return ((tokens.input - cached) * prices.input + cached * cached_price + tokens.output * prices.output) / 1e6

@@ -1,0 +1,268 @@
+"""How an agent's tools are used: what a model writes becomes a call in a thread, and its result a message."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import Context, copy_context
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from rcabench.agents.llm.chat import Message, Role, ToolCall
+from rcabench.agents.llm.json_text import found_values
+from rcabench.agents.llm.text import cut, one_line, speakable
+from rcabench.agents.llm.tool import Tool, ToolError, ToolResult
+from rcabench.agents.llm.tracing import span
+from rcabench.core.errors import BudgetExceeded
+from rcabench.core.trouble import Trouble
+from rcabench.plugins import did_you_mean
+
+_MOST_AT_ONCE = 16
+"""Calls of one turn that are made; whoever wants more has lost its way."""
+_LONGEST_ERROR = 1_000
+_SETTLING_SECONDS = 0.5
+"""How long threads are waited for that nobody waits for any more; they cannot be killed."""
+_NAME = re.compile(r"[^A-Za-z0-9_-]")
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wish:
+    """A call as it was understood.
+
+    Attributes:
+        label: of its result; that of an earlier call where it repeats one.
+        call: as it may stand in a conversation, for servers refuse to read all that models write: an id
+            of ours, a name of letters that names may have, arguments that are a JSON object.
+        tool: None where there is none by that name.
+        arguments: for the tool.
+        problem: why it cannot be granted.
+        is_known: whether an earlier call asked the same.
+    """
+
+    label: str
+    call: ToolCall
+    tool: Tool | None
+    arguments: Mapping[str, Any]
+    problem: str | None
+    is_known: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Used:
+    """What became of one call.
+
+    Attributes:
+        label: how the result is cited.
+        message: for the model.
+        line: the same in short, for people.
+    """
+
+    label: str
+    message: Message
+    line: str
+
+
+@dataclass(kw_only=True, slots=True, eq=False)
+class ToolUse:
+    """The tools of one conversation, and what they have answered.
+
+    Attributes:
+        tools: name -> tool.
+        seconds: how long a tool may take.
+        longest: characters of a result that a model gets to read.
+        count: told of every trouble.
+        results: label -> what was found; `r1`, `r2`, ... number the calls, so that failed ones leave gaps.
+        exhausted: whether the telemetry answers no more.
+    """
+
+    tools: Mapping[str, Tool]
+    seconds: float
+    longest: int
+    count: Callable[[Trouble], None]
+    results: dict[str, ToolResult] = field(default_factory=dict)
+    exhausted: bool = False
+    _labels: dict[tuple[str, str], str] = field(default_factory=dict)
+    _forgotten: set[str] = field(default_factory=set)
+    _calls: int = 0
+    _threads: set[asyncio.Future[Any]] = field(default_factory=set)
+
+    def wishes(self, calls: Sequence[ToolCall]) -> tuple[Wish, ...]:
+        """Understand all calls of one turn, and give them labels in their order, before anything runs."""
+        return tuple(self._wish(place, call) for place, call in enumerate(calls))
+
+    async def granted(self, wishes: Sequence[Wish]) -> tuple[Used, ...]:
+        """Use the tools, all at once; results come in the order of the calls."""
+        if len(wishes) == 1:
+            return (await self._answered(wishes[0]),)
+        return tuple(await asyncio.gather(*(self._answered(wish) for wish in wishes)))
+
+    def ordered_results(self) -> dict[str, ToolResult]:
+        """Return what was found in the order of the calls."""
+        return dict(sorted(self.results.items(), key=lambda item: int(item[0][1:])))
+
+    def forget(self, labels: Sequence[str]) -> None:
+        """Say that the conversation holds these results no more in full, so that they may be asked for again."""
+        self._forgotten.update(labels)
+
+    async def settle(self) -> None:
+        """Wait, but briefly, for threads that still run."""
+        if self._threads:
+            await asyncio.wait(self._threads, timeout=_SETTLING_SECONDS)
+
+    def _wish(self, place: int, call: ToolCall) -> Wish:
+        self._calls += 1
+        label = f"r{self._calls}"
+        tool = self.tools.get(call.name) or self.tools.get(call.name.strip().rpartition(".")[2])
+        arguments = _arguments(call.arguments)
+        written = _canonical(arguments or {})
+        problem = None
+        if place >= _MOST_AT_ONCE:
+            problem = f"at most {_MOST_AT_ONCE} calls are made at once; ask again"
+        elif tool is None:
+            problem = f"no tool is called {call.name[:64]!r}{did_you_mean(call.name[:64], self.tools)}"
+        elif arguments is None:
+            problem = "the arguments are no JSON object: " + call.arguments[:200]
+        else:
+            label = self._labels.setdefault((call.name, written), label)
+        return Wish(
+            label=label,
+            # Nine letters and digits: an id that every provider takes.
+            call=ToolCall(
+                id=f"call{self._calls:05}",
+                name=_NAME.sub("_", call.name)[:64] or "unnamed",
+                arguments=written,
+            ),
+            tool=tool,
+            arguments=arguments or {},
+            problem=problem,
+            is_known=label != f"r{self._calls}",
+        )
+
+    async def _answered(self, wish: Wish) -> Used:
+        if wish.tool is None or wish.problem is not None:
+            return self._failed(wish, Trouble.BAD_ARGUMENTS, wish.problem or "no such tool")
+        if wish.is_known:
+            return self._again(wish)
+        with span("execute_tool", wish.tool.spec.name, gen_ai__tool__call__id=wish.call.id) as opened:
+            opened.set({"rcabench.label": wish.label, "gen_ai.tool.call.arguments": wish.call.arguments})
+            try:
+                result = await self._in_thread(wish.tool, wish.arguments)
+                text = self._readable(wish.label, result)
+            except ToolError as error:
+                opened.failed(error.trouble)
+                return self._failed(wish, error.trouble, str(error))
+            except BudgetExceeded as error:
+                self.exhausted = True
+                opened.failed(Trouble.TOOL_FAILED)
+                return self._failed(wish, Trouble.TOOL_FAILED, f"{error}; the tools answer no more")
+            except Exception as error:  # noqa: BLE001 whatever a tool raises is news for the model, not the end
+                opened.failed(type(error).__name__)
+                return self._failed(wish, Trouble.TOOL_FAILED, f"{type(error).__name__}: {error}")
+            self.results[wish.label] = result
+            opened.set({"gen_ai.tool.call.result": text, "rcabench.rows": result.rows})
+            return self._used(wish, text, f"{result.rows} rows, {len(result.text)} characters")
+
+    def _again(self, wish: Wish) -> Used:
+        self.count(Trouble.CONTEXT_STALE)
+        result = self.results.get(wish.label)
+        if result is None:
+            text = f"[{wish.label}] asked in this turn already"
+        elif wish.label in self._forgotten:
+            self._forgotten.discard(wish.label)
+            text = self._readable(wish.label, result)
+        else:
+            text = (
+                f"[{wish.label}] asked before; the result stands above under this label. Ask something else, or answer."
+            )
+        return self._used(wish, text, "again")
+
+    def _failed(self, wish: Wish, trouble: Trouble, problem: str) -> Used:
+        self.count(trouble)
+        # What failed may work the next time.
+        for key in [key for key, label in self._labels.items() if label == wish.label]:
+            del self._labels[key]
+        text = f"[{wish.label}] error: {cut(speakable(problem), _LONGEST_ERROR)}"
+        return self._used(wish, text, f"{trouble}: {one_line(problem, 120)}", failed=True)
+
+    def _used(self, wish: Wish, text: str, outcome: str, *, failed: bool = False) -> Used:
+        call = wish.call
+        message = Message(role=Role.TOOL, text=text, tool_call_id=call.id, tool_name=call.name, failed=failed)
+        return Used(
+            label=wish.label,
+            message=message,
+            line=f"[{wish.label}] {call.name}({one_line(call.arguments, 160)}): {outcome}",
+        )
+
+    def _readable(self, label: str, result: object) -> str:
+        if not isinstance(result, ToolResult) or not isinstance(result.text, str):
+            raise ToolError(Trouble.MALFORMED_RESULT, "the tool returned no text")
+        return cut(f"[{label}] {speakable(result.text)}", self.longest, notice="\n(cut here; ask for less)")
+
+    async def _in_thread(self, tool: Tool, arguments: Mapping[str, Any]) -> ToolResult:
+        future = threaded(lambda: tool.run(arguments))
+        self._threads.add(future)
+        future.add_done_callback(self._threads.discard)
+        done, _ = await asyncio.wait([future], timeout=self.seconds)
+        if not done:
+            raise ToolError(Trouble.TOOL_TIMEOUT, f"no answer within {self.seconds:g} s; ask for less")
+        return future.result()
+
+
+def threaded(job: Callable[[], _T]) -> asyncio.Future[_T]:
+    """Run a job in a thread of its own, with this task's context.
+
+    Not in asyncio's pool: that has few threads, all of which a few stuck jobs would hold, and the
+    end of the loop waits for them.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[_T] = loop.create_future()
+    # Nobody may be left to hear of it.
+    future.add_done_callback(lambda done: done.cancelled() or done.exception())
+    context = copy_context()
+
+    def run() -> None:
+        value, error = _outcome(context, job)
+        try:
+            loop.call_soon_threadsafe(_report, future, value, error)
+        except RuntimeError:
+            # The loop is closed: whoever asked has gone.
+            return
+
+    threading.Thread(target=run, name="rcabench-tool", daemon=True).start()
+    return future
+
+
+def _outcome(context: Context, job: Callable[[], _T]) -> tuple[_T | None, BaseException | None]:
+    try:
+        return context.run(job), None
+    except Exception as error:  # noqa: BLE001 it is raised where the job is waited for
+        # A future takes no StopIteration.
+        return None, RuntimeError("StopIteration") if isinstance(error, StopIteration) else error
+    except BaseException as error:  # noqa: BLE001 in a thread, it can end nothing but the thread
+        return None, RuntimeError(f"{type(error).__name__}: {error}")
+
+
+def _report(future: asyncio.Future[Any], value: object, error: BaseException | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(value)
+    else:
+        future.set_exception(error)
+
+
+def _arguments(text: str) -> dict[str, Any] | None:
+    """Return the object that a model wrote as arguments, charitably read."""
+    if not text.strip() or text.strip() == "null":
+        return {}
+    objects = [found.value for found in found_values(text) if found.whole and isinstance(found.value, dict)]
+    return objects[0] if objects else None
+
+
+def _canonical(arguments: Mapping[str, Any]) -> str:
+    return speakable(json.dumps(arguments, sort_keys=True, ensure_ascii=False))
