@@ -431,3 +431,20 @@ def test_the_command_prints_its_url_serves_and_ends_when_asked() -> None:
         process.stdout and process.stdout.close()
 
     assert json.loads(answer["choices"][0]["message"]["content"])["findings"] == []
+
+
+async def test_a_reply_that_cannot_be_written_fails_the_test() -> None:
+    with pytest.raises(UnicodeEncodeError):
+        async with ScriptedServer(Fixed([ScriptedReply(headers={"X-Name": "日本"})])) as server:
+            with pytest.raises(httpx.RemoteProtocolError):
+                await posted(server, "openai", QUESTION)
+
+
+@pytest.mark.parametrize("wire", PATHS)
+async def test_half_a_surrogate_pair_travels_escaped(wire: str) -> None:
+    call = ToolCall(id="a", name="sql", arguments='{"\\ud800": "é"}')
+    async with ScriptedServer(Fixed([ScriptedReply(text="\ud800é", tool_calls=(call,))])) as server:
+        response = await posted(server, wire, body_for(wire))
+
+    assert response.status_code == 200
+    assert b"\\ud800" in response.content

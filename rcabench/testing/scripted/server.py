@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from itertools import accumulate
 from types import TracebackType
 from typing import Self
 
@@ -152,6 +153,8 @@ class ScriptedServer:
                 await _send(writer, 400, "text/plain; charset=utf-8", str(error).encode(), {"Connection": "close"})
         except ConnectionError:
             pass
+        except Exception as error:  # noqa: BLE001 - a reply that cannot be written; raised again when the server closes
+            self._failures.append(error)
         finally:
             writer.close()
 
@@ -217,17 +220,25 @@ async def _stream(
     reply: ScriptedReply,
 ) -> bool:
     writer.write(head(200, {"Content-Type": content_type, "Transfer-Encoding": "chunked", **headers}))
-    left = sum(map(len, pieces)) if reply.cut_after is None else reply.cut_after
-    for number, piece in enumerate(pieces):
-        if left <= 0 or not await reader.stays_for(reply.chunk_delay if number else 0):
-            break
-        writer.write(chunk(piece[:left]))
-        left -= len(piece)
-        # Pieces are sent one by one only where somebody wants to see them come.
-        if reply.chunk_delay:
-            await writer.drain()
-    whole = not reader.gone.is_set() and (reply.cut_after is None or reply.cut_politely or left > 0)
+    sent = _cut(pieces, reply.cut_after)
+    if not reply.chunk_delay:
+        writer.write(b"".join(map(chunk, sent)))
+    for number, piece in enumerate(sent if reply.chunk_delay else ()):
+        if not await reader.stays_for(reply.chunk_delay if number else 0):
+            return False
+        writer.write(chunk(piece))
+        await writer.drain()
+    whole = reply.cut_politely or sent == list(pieces)
     if whole:
         writer.write(chunk(b""))
     await writer.drain()
     return whole
+
+
+def _cut(pieces: Sequence[bytes], length: int | None) -> list[bytes]:
+    """Return the first bytes of a body in pieces, none of which is empty: that would end the body."""
+    if length is None:
+        return list(pieces)
+    starts = accumulate(map(len, pieces), initial=0)
+    cut = [piece[: max(0, length - start)] for piece, start in zip(pieces, starts, strict=False)]
+    return [piece for piece in cut if piece]

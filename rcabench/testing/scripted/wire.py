@@ -59,8 +59,16 @@ class Wire(Protocol):
 
 
 def encoded(value: Any) -> bytes:
-    """Return JSON as bytes."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    """Return JSON as bytes; half a surrogate pair, which has no bytes, is escaped as servers do.
+
+    Example:
+        >>> encoded(["é", json.loads('"\\\\ud800"')])
+        b'["\\\\u00e9","\\\\ud800"]'
+    """
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, separators=(",", ":")).encode()
 
 
 def split(text: str) -> tuple[str, ...]:
