@@ -17,7 +17,7 @@ from rcabench.plugins import Registry, Spec
 from rcabench.record import Key, read_run, write_scores
 from rcabench.runner.learning import posed
 from rcabench.runner.provenance import rubric_digest
-from rcabench.scoring.base import Scorer, declared
+from rcabench.scoring.base import Scorer, declared, speaks_about
 
 
 def score(folder: Path, *, scorers: Sequence[Spec] = (), objects: Mapping[str, Scorer] | None = None) -> RunRecord:
@@ -34,8 +34,13 @@ def score(folder: Path, *, scorers: Sequence[Spec] = (), objects: Mapping[str, S
         PluginError: two scorers give the same score, or one of them cannot be built.
     """
     rubric = tuple(scorers) or all_scorers()
-    built = built_scorers(rubric, objects or {})
     record = read_run(folder)
+    names = [stamp.name for stamp in record.manifest.datasets]
+    built = {
+        label: scorer
+        for label, scorer in built_scorers(rubric, objects or {}).items()
+        if any(speaks_about(scorer, name) for name in names)
+    }
     cases: dict[tuple[str, str], tuple[Incident, Case]] = {}
     for stamp in record.manifest.datasets:
         dataset = stamped_dataset(stamp, folder)
@@ -50,7 +55,7 @@ def score(folder: Path, *, scorers: Sequence[Spec] = (), objects: Mapping[str, S
         )
         _refuse_double_scores(scores[diagnosis.key], built)
     digest = rubric_digest(rubric)
-    entries = {spec.label: {**spec.to_plain(), **declared(built[spec.label])} for spec in rubric}
+    entries = {spec.label: {**spec.to_plain(), **declared(built[spec.label])} for spec in rubric if spec.label in built}
     write_scores(folder, digest, entries, scores)
     return read_run(folder, rubric=digest)
 

@@ -17,6 +17,8 @@ class Scorer(Protocol):
 
     Scores are taken to live in [0, 1], and more to be better. A scorer of another kind says so by one or both of
     these attributes, tuples of its scores' names: `quantities` (seconds, hops, words) and `lower_is_better`.
+    One that carries out the rules of a single benchmark has a method `speaks_about(dataset: str) -> bool`, and is left
+    out of runs with none of its datasets.
 
     Example:
         >>> from rcabench.core.incident import Aspect
@@ -37,6 +39,12 @@ class Scorer(Protocol):
         The names returned are the same for every case: what does not apply has the value None.
         """
         ...
+
+
+def speaks_about(scorer: Scorer, dataset: str) -> bool:
+    """Return whether a scorer has something to say about a dataset; all do that do not say otherwise."""
+    says = getattr(scorer, "speaks_about", None)
+    return says is None or bool(says(dataset))
 
 
 def declared(scorer: Scorer) -> dict[str, list[str]]:

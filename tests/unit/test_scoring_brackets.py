@@ -11,7 +11,7 @@ from rcabench.core.truth import RootCause, Truth
 from rcabench.core.verdict import Candidate, Verdict
 from rcabench.plugins import Registry, Spec
 from rcabench.reporting.metric import ORDER, Kinds
-from rcabench.scoring.base import Scorer
+from rcabench.scoring.base import Scorer, speaks_about
 from rcabench.testing import healthy_incident, small_incident
 from rcabench.testing.scorer_checks import check_scorer
 
@@ -22,13 +22,16 @@ CHAIN = CallChain(services=("cart", "web"))
 TRUTH = Truth(root_causes=(CAUSE,), call_chain=CHAIN, topology=(("web", "cart"),))
 ORACLE = Verdict(candidates=(ANSWER,), call_chain=CHAIN)
 SILENCE = Verdict(abstained=True)
-NAMES = Registry.of("scorers").names()
 
 
 def _scorer(name: str) -> Scorer:
     scorer = Registry.of("scorers").build(Spec(name=name))
     assert isinstance(scorer, Scorer)
     return scorer
+
+
+NAMES = tuple(n for n in Registry.of("scorers").names() if speaks_about(_scorer(n), small_incident().dataset))
+"""Those of single benchmarks are bracketed where they are tested."""
 
 
 def _values(name: str, incident: Incident, truth: Truth, verdict: Verdict | None) -> dict[str, float | None]:

@@ -57,6 +57,10 @@ class OpenRca:
     def __post_init__(self) -> None:
         ZoneInfo(self.zone)
 
+    def speaks_about(self, dataset: str) -> bool:
+        """Return whether a dataset is one of OpenRCA's, by its name; `scoring/reasons/` says which are."""
+        return Reasons.of(dataset) is not None
+
     def score(self, incident: Incident, truth: Truth, verdict: Verdict | None) -> tuple[Score, ...]:
         """Return both layers of the scores, the loss between them, and what was named too little or too much."""
         reasons = Reasons.of(incident.dataset)
