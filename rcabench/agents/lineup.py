@@ -58,7 +58,7 @@ def load_lineup(name: str) -> Lineup:
     faults = unknown_keys(plain, _KEYS)
     for modality in plain.get("specialists", ()):
         if modality not in list(Modality):
-            faults.append(f"specialists: {modality!r} is no modality{did_you_mean(str(modality), list(Modality))}")
+            faults.append(f"specialists: {modality!r} is no modality{did_you_mean(str(modality), map(str, Modality))}")
     if plain.get("judge", "pooled") not in JUDGES:
         faults.append(f"judge: {plain['judge']!r}{did_you_mean(str(plain['judge']), JUDGES)}")
     if not plain.get("specialists"):

@@ -44,3 +44,5 @@ class Trouble(StrEnum):
     """The time for this incident is used up."""
     BUDGET = "coordination.budget"
     """The calls, tokens or money for this incident are used up."""
+    DEGRADED = "coordination.degraded"
+    """An agent gave no usable answer, and somebody else does its work, or nobody."""

@@ -8,28 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from rcabench.agents.llm.answer import AnswerForm
+from rcabench.agents.llm.question_tools import QUESTIONS_OF
 from rcabench.agents.llm.roster import LEVELS, Roster
+from rcabench.agents.llm.text import one_line, speakable
 from rcabench.agents.llm.tool import ToolResult
 from rcabench.agents.scene import Scene
 from rcabench.core.component import ComponentRef
 from rcabench.core.fault import FaultType
-from rcabench.core.question import (
-    CallChanges,
-    EdgeChanges,
-    ErrorChanges,
-    EventList,
-    LogLines,
-    MetricChanges,
-    MetricPoints,
-    OperationChanges,
-    OperationSeries,
-    Question,
-    SlowestSpans,
-    SpanLogChanges,
-    TemplateChanges,
-    TemplateSeries,
-    TraceSpans,
-)
+from rcabench.core.question import Question
 from rcabench.core.verdict import Evidence, Modality, Signal
 from rcabench.plugins import did_you_mean
 
@@ -64,14 +50,6 @@ FINDINGS_SCHEMA: Mapping[str, Any] = {
     "required": ["findings"],
 }
 
-_SHOWS: Mapping[Modality, tuple[type[Question], ...]] = {
-    Modality.METRIC: (MetricPoints, MetricChanges),
-    Modality.TRACE: (
-        OperationChanges, EdgeChanges, CallChanges, OperationSeries, SlowestSpans, TraceSpans, ErrorChanges,
-    ),
-    Modality.LOG: (SpanLogChanges, TemplateChanges, TemplateSeries, LogLines),
-    Modality.EVENT: (EventList,),
-}  # fmt: skip
 _USUALLY: Mapping[str | None, Modality] = {
     Signal.SELF_TIME: Modality.TRACE,
     Signal.CALL_GAP: Modality.TRACE,
@@ -187,11 +165,7 @@ def paragraph(text: Any) -> str:
 
 
 def _kept(text: Any, longest: int) -> str:
-    if not isinstance(text, str):
-        return ""
-    # JSON can spell half of a surrogate pair, which no file can hold.
-    line = " ".join(text.encode(errors="replace").decode().split())
-    return line if len(line) <= longest else line[: longest - 4] + " ..."
+    return one_line(speakable(text), longest) if isinstance(text, str) else ""
 
 
 def is_share(value: Any) -> bool:
@@ -203,7 +177,7 @@ def choice_fault(key: str, found: Any, known: Sequence[str]) -> list[str]:
     """Return a fault where a value is neither null nor one of those known."""
     if found is None or found in known:
         return []
-    return [f"{key}: {found!r}{did_you_mean(str(found), known)}, or null"]
+    return [f"{key}: {found!r}{did_you_mean(str(found), map(str, known))}, or null"]
 
 
 def _faults(item: Any, roster: Roster) -> list[str]:
@@ -256,7 +230,7 @@ def evidence_id(agent: str, component: ComponentRef, signal: str | None) -> str:
 
 
 def _modality_of(question: Question | None, signal: str | None) -> Modality:
-    for modality, kinds in _SHOWS.items():
+    for modality, kinds in QUESTIONS_OF.items():
         if isinstance(question, kinds):
             return modality
     return _USUALLY.get(signal, Modality.METRIC)

@@ -134,6 +134,9 @@ def load_model_lineup(name: str) -> ModelLineup:
     limits, weights = _limits(plain.get("limits", {}), faults), _weights(plain.get("weights", {}), faults)
     if flow is Flow.PIPELINE and examiner is not None:
         faults.append("cross_examination: null in a pipeline, where each agent sees what the former found anyway")
+    several = [agent.name for agent in agents if agent is not None and len(agent.modalities or ()) != 1]
+    if examiner is not None and several:
+        faults.append(f"cross_examination: needs agents of one modality each; {', '.join(several)} has another number")
     if faults:
         raise ConfigError(team_file(name), faults)
     return ModelLineup(
@@ -190,7 +193,7 @@ def _choice(kind: type[_Choice], plain: Mapping[str, Any], key: str, default: _C
     found = plain.get(key, default)
     if found in list(kind):
         return kind(found)
-    faults.append(f"{key}: {found!r}{did_you_mean(str(found), list(kind))}")
+    faults.append(f"{key}: {found!r}{did_you_mean(str(found), map(str, kind))}")
     return default
 
 

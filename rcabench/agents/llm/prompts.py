@@ -116,6 +116,8 @@ def parse_prompt(text: str, *, name: str, source: str) -> Prompt:
             faults.append(f"{key}: expected text, got {head[key]!r}")
     faults += _modality_faults(head.get("modalities", []))
     faults += _listed_faults("tools", head.get("tools", []), TOOL_KINDS)
+    if head.get("tools") == ["sql"]:
+        faults.append("tools: sql comes with questions, which tell the tables' names and times")
     if head.get("answer", FORMS[0]) not in FORMS:
         faults.append(f"answer: {head['answer']!r}{did_you_mean(str(head['answer']), FORMS)}")
     if not task.strip():

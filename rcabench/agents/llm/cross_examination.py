@@ -1,0 +1,115 @@
+"""The second step: every specialist holds its colleagues' findings against its own telemetry, once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rcabench.agents.cross_examination import cross_examine
+from rcabench.agents.llm.briefing import findings_text
+from rcabench.agents.llm.investigation import Statement
+from rcabench.agents.llm.lineup import Fallback
+from rcabench.agents.llm.loop import Conversation
+from rcabench.agents.llm.opinions import Opinion, opinions_form, opinions_from, with_opinions
+from rcabench.agents.llm.prompts import Prompt
+from rcabench.agents.llm.workroom import CROSS_EXAMINATION, Brief, Workroom
+from rcabench.agents.team import tally
+from rcabench.core.trouble import Trouble
+from rcabench.core.verdict import Evidence, Modality, Turn
+
+CROSS = "cross-"
+"""Before the name of an agent that examines: what it spends there is told apart from its own investigation."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Examined:
+    """How a cross-examination ended: all evidence with what was said of it, and the transcript."""
+
+    evidence: tuple[Evidence, ...]
+    turns: tuple[Turn, ...] = ()
+
+
+async def cross_examined(room: Workroom, prompt: Prompt, statements: Sequence[Statement]) -> Examined:
+    """Ask every specialist for its opinion on the others' findings, all at once.
+
+    Where nobody else found anything, there is nothing to ask. A specialist whose model gives no usable
+    answer is replaced by the rules of the statistical cross-examination, where the team allows it.
+    """
+    asked = [statement for statement in statements if _others(statement, statements)]
+    heard = await asyncio.gather(*(_heard(room, prompt, statement, statements) for statement in asked))
+    everything = [item for statement in statements for item in statement.evidence]
+    evidence = with_opinions(everything, [opinion for opinions, _ in heard for opinion in opinions])
+    turns = [turn for _, said in heard for turn in said]
+    return Examined(evidence=evidence, turns=(*turns, room.say("cross-examination", tally(evidence))))
+
+
+def examination_brief(room: Workroom, prompt: Prompt, statement: Statement, statements: Sequence[Statement]) -> Brief:
+    """Return what a specialist is asked about its colleagues' findings."""
+    others = _others(statement, statements)
+    return room.brief(
+        prompt,
+        opinions_form(others),
+        agent=f"{CROSS}{statement.agent}",
+        share=CROSS_EXAMINATION,
+        modality=_modality(room, statement),
+        own_findings=findings_text(statement.evidence),
+        other_findings=findings_text(others),
+    )
+
+
+async def _heard(
+    room: Workroom, prompt: Prompt, statement: Statement, statements: Sequence[Statement]
+) -> tuple[Sequence[Opinion], tuple[Turn, ...]]:
+    conversation = await room.consult(examination_brief(room, prompt, statement, statements))
+    return _opinions(room, statement, statements, conversation)
+
+
+def _opinions(
+    room: Workroom, statement: Statement, statements: Sequence[Statement], conversation: Conversation
+) -> tuple[Sequence[Opinion], tuple[Turn, ...]]:
+    agent, modality = f"{CROSS}{statement.agent}", _modality(room, statement)
+    if conversation.answer is None:
+        opinions: Sequence[Opinion] = ()
+        instead = "nobody stands in"
+        if room.lineup.fallback is Fallback.STATISTICAL:
+            opinions = _by_rule(room, modality, statements)
+            instead = f"statistical rules stand in, with {len(opinions)} opinions"
+        turn = room.degraded(agent, conversation.trouble or Trouble.VALIDATION_FAILED, instead)
+        return opinions, (*conversation.turns, turn)
+    found = opinions_from(
+        conversation.answer,
+        modality=modality,
+        own=statement.evidence,
+        others=_others(statement, statements),
+        results=conversation.results,
+        scene=room.scene,
+    )
+    if found.dropped:
+        room.meter.count(agent, Trouble.VALIDATION_FAILED)
+    return found.opinions, (*conversation.turns, *(room.say(agent, text) for text in found.dropped))
+
+
+def _by_rule(room: Workroom, modality: Modality, statements: Sequence[Statement]) -> tuple[Opinion, ...]:
+    """Return what one modality says of the others' findings by the statistical rules."""
+    reports = [report for statement in statements for report in statement.reports]
+    own = {item.id for report in reports if report.modality is modality for item in report.evidence}
+    opinions = []
+    for item in cross_examine(room.scene, reports):
+        opinions += [Opinion(evidence=item.id, confirms=True, mark=mark) for mark in item.confirmed_by if mark in own]
+        opinions += [
+            Opinion(evidence=item.id, confirms=False, mark=mark)
+            for mark in item.disputed_by
+            if mark.startswith(f"{modality}:")
+        ]
+    return tuple(opinions)
+
+
+def _others(statement: Statement, statements: Sequence[Statement]) -> tuple[Evidence, ...]:
+    return tuple(item for other in statements if other is not statement for item in other.evidence)
+
+
+def _modality(room: Workroom, statement: Statement) -> Modality:
+    prompt = next(agent for agent in room.lineup.agents if agent.name == statement.agent)
+    assert prompt.modalities, "the lineup says so"
+    return prompt.modalities[0]
