@@ -11,13 +11,14 @@ from rcabench.agents.llm.card import ModelCard
 from rcabench.agents.llm.chat import ChatModel, ModelError, Reply, Request
 from rcabench.agents.llm.tape_form import (
     Plain,
+    Scribe,
     Sheet,
     difference,
     error_from,
     plain_error,
     plain_reply,
+    recordable,
     reply_from,
-    sheet,
 )
 from rcabench.core.session import Miss, Session, TapeMode
 from rcabench.core.trouble import Trouble
@@ -76,7 +77,7 @@ class Taped:
         self._inner = inner
         self._session = session
         self._agent = agent
-        self._identity: Plain = inner.card.identity()
+        self._scribe = Scribe(identity=inner.card.identity())
         self._reel: _Reel | None = None
 
     @property
@@ -97,7 +98,7 @@ class Taped:
         if self._session.mode is TapeMode.OFF:
             return await self._inner.complete(request)
         reel = self._loaded()
-        asked = sheet(self._identity, request)
+        asked = self._scribe.sheet(request)
         n = self._nth(asked.digest)
         call, reel.calls = reel.calls, reel.calls + 1
         recorded = self._recorded(reel, asked, n)
@@ -144,13 +145,13 @@ class Taped:
     async def _made(self, reel: _Reel, request: Request, asked: Sheet, n: int) -> Reply:
         began = time.monotonic()
         try:
-            reply = plain_reply(await self._inner.complete(request))
+            # As a replay will give it, so that what follows cannot depend on the mode.
+            reply = recordable(await self._inner.complete(request))
         except ModelError as error:
             self._keep(reel, asked, n, time.monotonic() - began, error=plain_error(error))
             raise
-        self._keep(reel, asked, n, time.monotonic() - began, reply=reply)
-        # As a replay will give it, so that what follows cannot depend on the mode.
-        return reply_from(reply)
+        self._keep(reel, asked, n, time.monotonic() - began, reply=plain_reply(reply))
+        return reply
 
     def _keep(self, reel: _Reel, asked: Sheet, n: int, seconds: float, **outcome: Plain) -> None:
         assert self._session.tape is not None
@@ -161,7 +162,7 @@ class Taped:
                 "take": reel.take,
                 "n": n,
                 "request": asked.digest,
-                "model": self._identity,
+                "model": asked.identity,
                 "stream": self.card.stream,
                 "messages": list(asked.messages),
                 "tools": list(asked.tools),

@@ -6,10 +6,10 @@ import difflib
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rcabench.agents.llm.chat import Message, ModelError, Reply, Request, TokenCount, ToolSpec
+from rcabench.agents.llm.chat import Message, ModelError, Reply, Request, TokenCount, ToolCall, ToolSpec
 from rcabench.agents.llm.meter import SpendingRefused
 from rcabench.agents.llm.text import cut, speakable
 from rcabench.core.codec import from_plain, to_plain
@@ -43,41 +43,77 @@ class Sheet:
     parts: Mapping[str, Plain]
 
 
-def sheet(identity: Plain, request: Request) -> Sheet:
-    """Write down a request.
+@dataclass(kw_only=True, slots=True, eq=False)
+class Scribe:
+    """Writes down the requests of one agent; a conversation that grows is not read anew every time.
 
     Ids of tool calls become their positions in the conversation; providers draw them at random, so a
     conversation that is the same but for them is the same.
+
+    Attributes:
+        identity: what decides a model's answers, from its card.
     """
-    places: dict[str, str] = {}
-    made = 0
-    parts: dict[str, Plain] = {}
-    messages: list[str] = []
-    for message in request.messages:
-        calls = []
-        for call in message.tool_calls:
-            made += 1
-            places[call.id] = f"#{made}"
-            calls.append({"id": f"#{made}", "name": call.name, "arguments": call.arguments})
-        messages.append(_noted(_plain_message(message, calls, places), parts))
-    tools = tuple(_noted(_plain_tool(tool), parts) for tool in request.tools)
-    whole = {"model": identity, "messages": messages, "tools": tools, "tool_choice": request.tool_choice}
-    return Sheet(
-        digest=_digest(whole),
-        messages=tuple(messages),
-        tools=tools,
-        tool_choice=request.tool_choice,
-        identity=identity,
-        parts=parts,
-    )
+
+    identity: Plain
+    _messages: dict[tuple[Message, int, str | None], tuple[str, Plain]] = field(default_factory=dict)
+    _tools: tuple[ToolSpec, ...] = ()
+    _written_tools: dict[str, Plain] = field(default_factory=dict)
+
+    def sheet(self, request: Request) -> Sheet:
+        """Write down a request."""
+        places: dict[str, str] = {}
+        made = 0
+        parts: dict[str, Plain] = {}
+        messages: list[str] = []
+        for message in request.messages:
+            digest, part = self._message(message, made, places.get(message.tool_call_id or ""))
+            parts[digest] = part
+            messages.append(digest)
+            for call in message.tool_calls:
+                made += 1
+                places[call.id] = f"#{made}"
+        tools = self._tool_parts(request.tools)
+        parts.update(tools)
+        whole = {
+            "model": self.identity,
+            "messages": messages,
+            "tools": list(tools),
+            "tool_choice": request.tool_choice,
+        }
+        return Sheet(
+            digest=_digest(whole),
+            messages=tuple(messages),
+            tools=tuple(tools),
+            tool_choice=request.tool_choice,
+            identity=self.identity,
+            parts=parts,
+        )
+
+    def _message(self, message: Message, made: int, place: str | None) -> tuple[str, Plain]:
+        key = (message, made if message.tool_calls else 0, place)
+        known = self._messages.get(key)
+        if known is None:
+            part = _plain_message(message, made, place)
+            known = self._messages[key] = _digest(part), part
+        return known
+
+    def _tool_parts(self, tools: tuple[ToolSpec, ...]) -> dict[str, Plain]:
+        if tools is not self._tools:
+            self._tools = tools
+            plain = [_plain_tool(tool) for tool in tools]
+            self._written_tools = {_digest(part): part for part in plain}
+        return self._written_tools
 
 
-def _plain_message(message: Message, calls: Sequence[Plain], places: Mapping[str, str]) -> Plain:
+def _plain_message(message: Message, made: int, place: str | None) -> Plain:
     plain: Plain = {"role": message.role.value, "text": message.text}
-    if calls:
-        plain["tool_calls"] = list(calls)
+    if message.tool_calls:
+        plain["tool_calls"] = [
+            {"id": f"#{number}", "name": call.name, "arguments": call.arguments}
+            for number, call in enumerate(message.tool_calls, start=made + 1)
+        ]
     if message.tool_call_id is not None:
-        plain["tool_call_id"] = places.get(message.tool_call_id, message.tool_call_id)
+        plain["tool_call_id"] = place or message.tool_call_id
     if message.tool_name is not None:
         plain["tool_name"] = message.tool_name
     if message.failed:
@@ -87,12 +123,6 @@ def _plain_message(message: Message, calls: Sequence[Plain], places: Mapping[str
 
 def _plain_tool(tool: ToolSpec) -> Plain:
     return {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
-
-
-def _noted(part: Plain, parts: dict[str, Plain]) -> str:
-    digest = _digest(part)
-    parts[digest] = part
-    return digest
 
 
 def _digest(plain: Any) -> str:
@@ -105,9 +135,22 @@ def _as_plain(value: Any) -> Any:
     return dict(value) if isinstance(value, Mapping) else to_plain(value)
 
 
+def recordable(reply: Reply) -> Reply:
+    """Return a reply without halves of characters, which no file takes."""
+    return replace(
+        reply,
+        text=speakable(reply.text),
+        thought=None if reply.thought is None else speakable(reply.thought),
+        tool_calls=tuple(
+            ToolCall(id=speakable(call.id), name=speakable(call.name), arguments=speakable(call.arguments))
+            for call in reply.tool_calls
+        ),
+    )
+
+
 def plain_reply(reply: Reply) -> Plain:
-    """Write down a reply; halves of characters, which no file takes, are replaced."""
-    plain: Plain = _speakable(to_plain(reply))
+    """Write down a reply."""
+    plain: Plain = to_plain(reply)
     return plain
 
 
@@ -144,14 +187,6 @@ def error_from(plain: Mapping[str, Any], *, final: bool) -> ModelError:
         replayed=True,
         final=final,
     )
-
-
-def _speakable(plain: Any) -> Any:
-    if isinstance(plain, str):
-        return speakable(plain)
-    if isinstance(plain, dict):
-        return {key: _speakable(item) for key, item in plain.items()}
-    return [_speakable(item) for item in plain] if isinstance(plain, list) else plain
 
 
 def difference(asked: Sheet, n: int, entries: Sequence[Mapping[str, Any]], parts: Mapping[str, Plain]) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import json
 import re
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
@@ -233,7 +233,8 @@ def threaded(job: Callable[[], _T]) -> asyncio.Future[_T]:
             # The loop is closed: whoever asked has gone.
             return
 
-    threading.Thread(target=run, name="rcabench-tool", daemon=True).start()
+    # Not threading.Thread: starting one waits until it runs, and holds up all agents of a busy loop meanwhile.
+    _thread.start_new_thread(run, ())
     return future
 
 
