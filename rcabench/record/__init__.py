@@ -15,7 +15,7 @@ RUN/lock                        held while a process appends
 
 from rcabench.record.layout import SCHEMA
 from rcabench.record.lines import Key
-from rcabench.record.reader import fingerprint, read_manifest, read_queries, read_run, read_spans
+from rcabench.record.reader import fingerprint, read_manifest, read_queries, read_run, read_spans, repeatable
 from rcabench.record.scores import write_scores
 from rcabench.record.tapes import Cassette, cassette_file
 from rcabench.record.writer import Entry, RunWriter, set_aside
@@ -32,6 +32,7 @@ __all__ = [
     "read_queries",
     "read_run",
     "read_spans",
+    "repeatable",
     "set_aside",
     "write_scores",
 ]

@@ -115,22 +115,18 @@ def fingerprint(record: RunRecord) -> str:
 
     It is equal for equal runs, in whatever order they were made, whether models answered or their cassettes.
     """
-    plain = []
-    for result in record.results:
-        entry = to_plain(result)
-        entry["diagnosis"].pop("finished_at")
-        untimed(entry["diagnosis"]["usage"])
-        untimed(entry["diagnosis"].get("verdict", {}).get("usage", {}))
-        plain.append(entry)
+    plain = [repeatable(result) for result in record.results]
     return digest_plain(sorted(plain, key=lambda entry: json.dumps(entry, sort_keys=True)))
 
 
-def untimed(usage: dict[str, Any]) -> dict[str, Any]:
-    """Take the times out of a plain `Usage` and out of its agents' parts, in place; return it."""
-    usage.pop("seconds", None)
-    for part in usage.get("agents", {}).values():
-        untimed(part)
-    return usage
+def repeatable(result: ScoredDiagnosis) -> dict[str, Any]:
+    """Return a result as plain data without what no second run can repeat: moments and durations."""
+    plain: dict[str, Any] = to_plain(result)
+    diagnosis = plain["diagnosis"]
+    diagnosis.pop("finished_at")
+    for holder in (diagnosis, diagnosis.get("verdict", {})):
+        _untime(holder.get("usage", {}))
+    return plain
 
 
 def read_diagnoses(folder: Path) -> tuple[Diagnosis, ...]:
@@ -161,6 +157,12 @@ def _read_scores(
         raise RecordError(f"{folder}: no scores by rubric {rubric!r}; run `rcabench score {folder}`")
     scorers: dict[str, Any] = next((plain["scorers"] for _, plain in lines(file) if "scorers" in plain), {})
     return scorers, by_key(file, "scores", Score)
+
+
+def _untime(usage: dict[str, Any]) -> None:
+    usage.pop("seconds", None)
+    for part in usage.get("agents", {}).values():
+        _untime(part)
 
 
 def _with_transcript(diagnosis: Diagnosis, transcript: tuple[Turn, ...]) -> Diagnosis:

@@ -34,10 +34,11 @@ class Cassette:
     cut off before the next one is written.
     """
 
-    def __init__(self, file: Path, key: Key) -> None:
+    def __init__(self, file: Path, key: Key, *, writable: bool = True) -> None:
         """Open the cassette of a diagnosis, whether it is there or not."""
         self.file = file
         self.key = key
+        self._writable = writable
         self._lock = threading.Lock()
         self._stream: IO[bytes] | None = None
         self._closed = False
@@ -56,9 +57,11 @@ class Cassette:
         """Keep a call; once this returns, no kill takes it away.
 
         Raises:
-            RecordError: it cannot be written, or the diagnosis has ended.
+            RecordError: it cannot be written, the diagnosis has ended, or this is a replay.
         """
         with self._lock:
+            if not self._writable:
+                raise RecordError("a replay keeps no call")
             if self._closed:
                 raise RecordError("the diagnosis has ended; its cassette takes no further call")
             try:

@@ -46,6 +46,14 @@ class Agenda:
         cases = sum(len(taken(dataset, self.plan)) for dataset in self.datasets)
         return cases * len(self.contestants) * self.plan.attempts
 
+    def keys(self) -> Iterator[Key]:
+        """Yield the key of every diagnosis that is asked for, those that are for later left out."""
+        for dataset in self.datasets:
+            for case in taken(dataset, self.plan)[: self.first]:
+                for label in self.contestants:
+                    for attempt in range(self.plan.attempts):
+                        yield dataset.name, case.incident.id, label, attempt
+
     def tasks(self, done: Collection[Key], *, waiting: bool | None = None) -> Iterator[Task]:
         """Yield what is left to do, case by case.
 

@@ -102,7 +102,8 @@ def at_work(task: Task) -> Iterator[Work]:
         backend = open_things.enter_context(ParquetTelemetry(folder=task.recording))
         tape = None
         if task.cassette is not None and task.mode is not TapeMode.OFF:
-            tape = SealedTape.of(open_things.enter_context(Cassette(task.cassette, task.key)))
+            cassette = Cassette(task.cassette, task.key, writable=task.mode is not TapeMode.REPLAY)
+            tape = SealedTape.of(open_things.enter_context(cassette))
         began = time.monotonic()
         opened = Session(
             key=task.key,

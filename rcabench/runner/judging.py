@@ -86,7 +86,12 @@ def _refuse_double_scores(scores: Sequence[Score], scorers: Mapping[str, Scorer]
 
 
 def stamped_dataset(stamp: DatasetStamp, folder: Path) -> Dataset:
-    """Return the dataset that a run was made from, where it lay or wherever a dataset of its name lies now."""
+    """Return the dataset that a run was made from, where it lay or wherever a dataset of its name lies now.
+
+    Raises:
+        DatasetNotFound: it is gone.
+        RecordError: it has changed since.
+    """
     try:
         dataset = find_dataset(stamp.folder)
     except RcabenchError:
