@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from rcabench.agents.llm.bounded import Bounded
@@ -45,7 +46,13 @@ class Connection:
 
 
 def connect(
-    card: ModelCard, session: Session, meter: Meter, agent: str, *, wire: ChatModel | None = None
+    card: ModelCard,
+    session: Session,
+    meter: Meter,
+    agent: str,
+    *,
+    wire: ChatModel | None = None,
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
 ) -> Connection:
     """Return an agent's connection to a model.
 
@@ -59,6 +66,7 @@ def connect(
         meter: one for all agents of the diagnosis.
         agent: whose connection it is; a part of what the tape knows a call by.
         wire: answers instead of the card's own client.
+        sleep: waits before a request is sent again.
     """
     reached = _Wire(card=card, model=wire)
     taped = Taped(Bounded(reached, meter, agent), session, agent)
@@ -69,7 +77,7 @@ def connect(
     async def pause(seconds: float) -> None:
         # Cut to the agent's own deadline; the next try is refused then, which is kept on the tape.
         left = meter.seconds_left(agent)
-        await asyncio.sleep(seconds if left is None else max(min(seconds, left), 0.0))
+        await sleep(seconds if left is None else max(min(seconds, left), 0.0))
 
     stack = Persistent(Observed(taped, meter, agent), deadline=deadline, sleep=pause, seed=seed)
     return Connection(model=stack, meter=meter, agent=agent)
