@@ -87,10 +87,11 @@ def _bins(points: Sequence[tuple[float, float]]) -> tuple[ContextBin, ...]:
 
 
 def _bin(points: Sequence[tuple[float, float]]) -> ContextBin:
-    lengths = [length for length, _ in points]
+    lengths, values = [length for length, _ in points], [value for _, value in points]
+    share = min(values) >= 0.0 and max(values) <= 1.0
     return ContextBin(
         shortest=lengths[0],
         longest=lengths[-1],
         middle=stdlib_statistics.median(lengths),
-        score=estimate([value for _, value in points]),
+        score=estimate(values, share=share),
     )

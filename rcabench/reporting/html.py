@@ -28,7 +28,9 @@ class HtmlReporter:
     Attributes:
         title: of the main page.
         telemetry: whether to read telemetry at all.
-        series, spans, templates, evidence: how many of each a page shows at most.
+        series, spans, templates, evidence, agent_spans: how many of each a page shows at most.
+        right: the score of which 1 is a right answer, where attempts and costs ask for one; None for the first
+            of service, host and pod AC@1 that applies.
 
     Example:
         >>> [page.name for page in HtmlReporter().render([])]
@@ -41,18 +43,20 @@ class HtmlReporter:
     spans: int = 60
     templates: int = 15
     evidence: int = 40
+    agent_spans: int = 150
+    right: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("series", "spans", "templates", "evidence"):
+        for name in ("series", "spans", "templates", "evidence", "agent_spans"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; a page shows at least one")
 
     def render(self, records: Sequence[RunRecord]) -> tuple[Page, ...]:
         """Return `index.html` and `incidents/<dataset>/<id>.html` for every incident that was answered."""
-        groups = grouped(records)
+        groups = grouped(records, self.right)
         pages = [Page(name="index.html", text=index_page(self.title, records, groups))]
         for view in self._views(groups):
-            text = incident_page(view, records, evidence_limit=self.evidence)
+            text = incident_page(view, records, evidence_limit=self.evidence, span_limit=self.agent_spans)
             pages.append(Page(name=incident_path(view.dataset, view.incident), text=text))
         return tuple(pages)
 

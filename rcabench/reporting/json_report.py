@@ -103,5 +103,6 @@ def _run(record: RunRecord) -> dict[str, Any]:
             for d in manifest.datasets
         ],
         "diagnosers": {label: to_plain(spec) for label, spec in manifest.diagnosers.items()},
+        "declared": {label: to_plain(said) for label, said in manifest.declared.items()},
         "scorers": {name: to_plain(spec) for name, spec in record.scorers.items()},
     }

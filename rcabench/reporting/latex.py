@@ -50,7 +50,7 @@ class LatexReporter:
 
     def render(self, records: Sequence[RunRecord]) -> tuple[Page, ...]:
         """Return one page, `report.tex`."""
-        parts = [_table(board, self.columns) for board in tables(records, self.metrics, self.right)]
+        parts = [_table(board, self.columns) for board in tables(records, self.metrics, self.right, torn_out=True)]
         if self.standalone:
             head = "\\documentclass{article}\n\\usepackage[utf8]{inputenc}\n\\usepackage{booktabs,graphicx}"
             parts = [head, "\\begin{document}", *parts, "\\end{document}"]

@@ -19,7 +19,7 @@ def scripted_diagnosers(manifest: Manifest) -> tuple[str, ...]:
     with `scripted`, as that of the card `configs/models/scripted.yaml` does; anywhere in what its
     diagnoser declares.
     """
-    return tuple(label for label, declared in manifest.diagnosers.items() if _says_so(declared))
+    return tuple(label for label in manifest.diagnosers if _says_so(manifest.declared.get(label)))
 
 
 def scripted_notice(labels: Sequence[str]) -> str | None:

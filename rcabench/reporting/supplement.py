@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from rcabench.core.run import RunRecord
@@ -45,7 +45,11 @@ _TENANTS_NOTE = "Sums over all runs of this report. Scores of several runs are n
 
 
 def tables(
-    records: Sequence[RunRecord], metrics: str | Sequence[str] = "headline", right: str | None = None
+    records: Sequence[RunRecord],
+    metrics: str | Sequence[str] = "headline",
+    right: str | None = None,
+    *,
+    torn_out: bool = False,
 ) -> tuple[Leaderboard, ...]:
     """Return every leaderboard, and after each the tables that its runs give reason for.
 
@@ -53,11 +57,19 @@ def tables(
         records: of one or more runs.
         metrics: as for `leaderboards`.
         right: as for `summarise`.
+        torn_out: whether each table is read without the others, and so bears the warnings of its leaderboard.
     """
-    return tuple(_tables(records, metrics, right))
+    found = []
+    for title, members in titled_groups(summarise(records, right=right)):
+        found.append(leaderboard(members, title, metrics))
+        for table in supplements(members):
+            warnings = table.warnings if torn_out else ()
+            found.append(replace(table, title=f"{title}; {table.title}", warnings=warnings))
+    whose = tenant_table(records)
+    return (*found, whose) if whose is not None else tuple(found)
 
 
-def amount(total: Total, form: Callable[[float], str] = "{:.0f}".format) -> str:
+def amount(total: Total, form: Callable[[float], str] = "{:,.0f}".format) -> str:
     """Return a sum as text, with how many diagnoses it does not know.
 
     Example:
@@ -125,15 +137,6 @@ def tenant_table(records: Sequence[RunRecord]) -> Leaderboard | None:
         ),
         notes=(_TENANTS_NOTE,),
     )  # fmt: skip
-
-
-def _tables(records: Sequence[RunRecord], metrics: str | Sequence[str], right: str | None) -> Iterator[Leaderboard]:
-    for title, members in titled_groups(summarise(records, right=right)):
-        yield leaderboard(members, title, metrics)
-        yield from (replace(table, title=f"{title}; {table.title}") for table in supplements(members))
-    whose = tenant_table(records)
-    if whose is not None:
-        yield whose
 
 
 def _table(

@@ -16,6 +16,7 @@ from rcabench.core.question import MetricChanges, SlowestSpans, TemplateChanges
 from rcabench.core.run import DatasetStamp, Manifest, RunRecord, ScoredDiagnosis
 from rcabench.core.usage import Usage
 from rcabench.core.verdict import Candidate, Evidence, Modality, Turn, Verdict
+from rcabench.testing.agent_work import agent_spans, usage_of
 from rcabench.testing.builders import healthy_incident, right_verdict, small_case, small_incident
 from rcabench.testing.system import END, ONSET, Frames, small_recording, write_recording
 
@@ -69,6 +70,21 @@ def small_report(dataset: Dataset, *, onset_given: bool = False) -> RunRecord:
     return RunRecord(
         folder=f"runs/{'given' if onset_given else 'hidden'}", manifest=manifest, results=tuple(results), scorers={}
     )
+
+
+def agents_report(dataset: Dataset) -> RunRecord:
+    """Return `small_report` as if agents had left spans and costs of a scripted model: `team` many, `loud` few."""
+    record = small_report(dataset)
+    work = {"team": agent_spans(), "loud": agent_spans(rounds=1, tokens=400)}
+    results = tuple(
+        replace(result, diagnosis=replace(result.diagnosis, usage=usage_of(work[result.diagnosis.diagnoser])))
+        if result.diagnosis.diagnoser in work
+        else result
+        for result in record.results
+    )
+    spans = {r.diagnosis.key: work[r.diagnosis.diagnoser] for r in results if r.diagnosis.diagnoser in work}
+    declared = {label: {"model": {"provider": "openai", "model": "scripted"}} for label in work}
+    return replace(record, manifest=replace(record.manifest, declared=declared), results=results, spans=spans)
 
 
 def wrong_verdict() -> Verdict:

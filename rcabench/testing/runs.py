@@ -39,9 +39,8 @@ def small_run(
         failed: (diagnoser, incident id) of the diagnoses without a verdict.
         cases: in the plan; as many as the diagnosers answered where it is None.
         attempts: in the plan.
-        folder, dataset, digest, onset_given, scorers, config: as the record holds them.
+        folder, dataset, digest, onset_given, scorers, config, declared: as the record holds them.
         usage: of every diagnosis; or what returns it for a diagnoser, an incident id and an attempt.
-        declared: diagnoser -> what its plug-in declares beside name and options.
 
     Example:
         >>> record = small_run({"team": {"a": {"service.AC@1": 1.0}, "b": {"service.AC@1": 0.0}}})
@@ -83,7 +82,8 @@ def small_run(
         config_digest="c1" * 32,
         content_digest="c2" * 32,
         datasets=(stamp,),
-        diagnosers={label: {"name": label, "options": {}, **(declared or {}).get(label, {})} for label in answers},
+        diagnosers={label: {"name": label, "options": {}} for label in answers},
+        declared=declared or {},
         attempts=attempts,
         seed=0,
         started_at=_MOMENT,

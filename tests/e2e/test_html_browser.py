@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rcabench.reporting.html import HtmlReporter
-from rcabench.testing.reports import small_dataset, small_report
+from rcabench.testing.reports import agents_report, small_dataset, small_report
 
 CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
@@ -28,7 +28,9 @@ Show = Callable[..., str]
 def site(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
     dataset = small_dataset(tmp_path_factory.mktemp("data") / "small")
     records = [small_report(dataset), small_report(dataset, onset_given=True)]
-    return {page.name: page.text for page in HtmlReporter().render(records)}
+    agents = HtmlReporter().render([agents_report(dataset)])
+    pages = {page.name: page.text for page in HtmlReporter().render(records)}
+    return pages | {f"agents/{page.name}": page.text for page in agents}
 
 
 @pytest.fixture
@@ -113,7 +115,15 @@ def test_the_matrix_can_be_filtered_by_text_and_by_who_was_wrong(site: Mapping[s
     assert "<title>2 1 1 1 of 2 shown</title>" in document
 
 
-@pytest.mark.parametrize("name", ["index.html", "incidents/small/5f0d3c2b1a09.html"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "index.html",
+        "incidents/small/5f0d3c2b1a09.html",
+        "agents/index.html",
+        "agents/incidents/small/5f0d3c2b1a09.html",
+    ],
+)
 @pytest.mark.parametrize("width", [1400, 600])
 def test_no_page_is_wider_than_the_screen(site: Mapping[str, str], show: Show, name: str, width: int) -> None:
     script = "document.title = `${document.documentElement.scrollWidth} of ${innerWidth}`;"

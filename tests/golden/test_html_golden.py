@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from rcabench.reporting.html import HtmlReporter
-from rcabench.testing.reports import small_dataset, small_report
+from rcabench.testing.reports import agents_report, small_dataset, small_report
 
 FOLDER = Path(__file__).parent / "html"
 
@@ -24,6 +24,9 @@ PARTS = {
     "waterfall": ("incidents/small/5f0d3c2b1a09.html", r'<table class="waterfall.*?</table>'),
     "verdicts": ("incidents/small/5f0d3c2b1a09.html", r'<table class="verdicts.*?</table>'),
     "evidence": ("incidents/small/5f0d3c2b1a09.html", r'<table class="evidence.*?</table>'),
+    "agents": ("agents/incidents/small/5f0d3c2b1a09.html", r'<table class="waterfall agents.*?</table>'),
+    "models": ("agents/index.html", r'<table class="figures.*?</table>'),
+    "cost_chart": ("agents/index.html", r'<div class="chart.*?</div>'),
     "logs": ("incidents/small/5f0d3c2b1a09.html", r'<table class="logs.*?</table>'),
 }
 
@@ -31,7 +34,9 @@ PARTS = {
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     dataset = small_dataset(tmp_path_factory.mktemp("golden") / "small")
-    return {page.name: page.text for page in HtmlReporter().render([small_report(dataset)])}
+    agents = HtmlReporter().render([agents_report(dataset)])
+    pages = {page.name: page.text for page in HtmlReporter().render([small_report(dataset)])}
+    return pages | {f"agents/{page.name}": page.text for page in agents}
 
 
 @pytest.mark.parametrize("part", sorted(PARTS))

@@ -18,13 +18,15 @@ from rcabench.core.component import CallChain, ComponentRef, Level
 from rcabench.core.diagnosis import Failure, FailureKind
 from rcabench.core.run import DatasetStamp, RunRecord, ScoredDiagnosis
 from rcabench.core.truth import RootCause, Truth
+from rcabench.core.usage import Usage
 from rcabench.core.verdict import Candidate, Evidence, Modality, Turn, Verdict
 from rcabench.datasets.folder import Dataset
 from rcabench.plugins import Registry
 from rcabench.reporting.base import Page
 from rcabench.reporting.html import HtmlReporter
 from rcabench.testing import check_reporter, small_case, small_incident, small_recording
-from rcabench.testing.reports import small_dataset, small_report
+from rcabench.testing.reports import agents_report, small_dataset, small_report
+from rcabench.testing.runs import small_run
 
 HOSTILE = "<script>document.title='pwned'</script>\"'><img src=x onerror=alert(1)>&amp;\x1b[31m\u202e"
 VOID = {"meta", "link", "br", "hr", "input", "col", "wbr"}
@@ -73,6 +75,16 @@ def pages(dataset: Dataset) -> tuple[Page, ...]:
 
 
 @pytest.fixture(scope="module")
+def agents(dataset: Dataset) -> tuple[Page, ...]:
+    """Pages of a run of agents: their waterfalls, costs, charts, and several attempts in another dataset."""
+    costly = Usage(calls=3, input_tokens=900, output_tokens=30, longest_input=500, usd=0.01)
+    answers = {"llm": {f"{i:02}": [{"service.AC@1": 1.0}, {"service.AC@1": float(i % 2)}] for i in range(20)}}
+    tracing = {"tracing": {"tenant": HOSTILE, "project": "night"}}
+    several = small_run(answers, attempts=2, dataset="other", folder="runs/other", usage=costly, config=tracing)
+    return HtmlReporter().render([agents_report(dataset), several])
+
+
+@pytest.fixture(scope="module")
 def incident(pages: tuple[Page, ...]) -> str:
     return next(page.text for page in pages if page.name == f"incidents/small/{small_incident().id}.html")
 
@@ -91,18 +103,20 @@ def test_there_is_an_index_and_a_page_per_incident(pages: tuple[Page, ...]) -> N
     ]  # fmt: skip
 
 
-def test_every_element_is_closed_where_it_should_be(pages: tuple[Page, ...]) -> None:
-    assert {page.name: Outline(page.text).faults for page in pages} == {page.name: [] for page in pages}
+def test_every_element_is_closed_where_it_should_be(pages: tuple[Page, ...], agents: tuple[Page, ...]) -> None:
+    every = (*pages, *agents)
+
+    assert [faults for page in every for faults in Outline(page.text).faults] == []
 
 
-def test_ids_are_unique_within_a_page(pages: tuple[Page, ...]) -> None:
-    for page in pages:
+def test_ids_are_unique_within_a_page(pages: tuple[Page, ...], agents: tuple[Page, ...]) -> None:
+    for page in (*pages, *agents):
         ids = [attributes["id"] for _, attributes in Outline(page.text).elements if "id" in attributes]
         assert len(ids) == len(set(ids))
 
 
-def test_nothing_is_fetched_from_anywhere(pages: tuple[Page, ...]) -> None:
-    for page in pages:
+def test_nothing_is_fetched_from_anywhere(pages: tuple[Page, ...], agents: tuple[Page, ...]) -> None:
+    for page in (*pages, *agents):
         outline = Outline(page.text)
         assert not [name for name, _ in outline.elements if name in ("link", "img", "iframe", "object", "embed")]
         assert all("src" not in attributes for attributes in outline.all("script"))
@@ -125,14 +139,16 @@ def test_every_link_leads_to_a_page_and_an_anchor_of_the_report(pages: tuple[Pag
     assert links > 20
 
 
-def test_every_table_has_a_caption_and_every_head_a_scope(pages: tuple[Page, ...]) -> None:
-    for page in pages:
+def test_every_table_has_a_caption_and_every_head_a_scope(pages: tuple[Page, ...], agents: tuple[Page, ...]) -> None:
+    for page in (*pages, *agents):
         assert page.text.count("<table") == page.text.count("<caption>") > 0
         assert all(attributes.get("scope") in ("row", "col") for attributes in Outline(page.text).all("th"))
 
 
-def test_every_drawing_has_a_name_for_those_who_do_not_see_it(pages: tuple[Page, ...]) -> None:
-    for page in pages:
+def test_every_drawing_has_a_name_for_those_who_do_not_see_it(
+    pages: tuple[Page, ...], agents: tuple[Page, ...]
+) -> None:
+    for page in (*pages, *agents):
         for attributes in Outline(page.text).all("svg"):
             assert attributes["role"] == "img"
             assert attributes["aria-label"]
@@ -253,7 +269,7 @@ def test_a_page_bounds_what_it_shows_and_says_what_it_cut(dataset: Dataset) -> N
     assert "The strongest 1 of 3 are shown." in text
 
 
-@pytest.mark.parametrize("option", ["series", "spans", "templates", "evidence"])
+@pytest.mark.parametrize("option", ["series", "spans", "templates", "evidence", "agent_spans"])
 def test_a_bound_of_nothing_is_refused(option: str) -> None:
     with pytest.raises(ValueError, match=f"{option} is 0"):
         Registry.of("reporters").get("html")(**{option: 0})

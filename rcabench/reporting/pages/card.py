@@ -22,8 +22,8 @@ _LONGEST_TURN = 20_000
 _LONGEST_TEXT = 4_000
 
 
-def card(label: str, result: ScoredDiagnosis, *, evidence_limit: int, unfolded: bool) -> Html:
-    """Return the folded (or unfolded) card of one diagnosis."""
+def card(label: str, result: ScoredDiagnosis, *, evidence_limit: int, unfolded: bool, work: Html | None = None) -> Html:
+    """Return the folded (or unfolded) card of one diagnosis; `work` is what its agents did, drawn."""
     diagnosis = result.diagnosis
     verdict = diagnosis.verdict
     findings = Findings.of(verdict)
@@ -39,7 +39,7 @@ def card(label: str, result: ScoredDiagnosis, *, evidence_limit: int, unfolded: 
             _candidates(label, verdict, findings),
             evidence_table(label, findings, limit=evidence_limit) if findings.ordered else None,
         ]
-    parts.append(_scores(result))
+    parts += [_scores(result), work]
     if verdict is not None and verdict.transcript:
         parts.append(_transcript(verdict.transcript))
     return tag("details", summary, *parts, class_="card print", open_=unfolded)

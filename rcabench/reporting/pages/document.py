@@ -56,6 +56,13 @@ def table(*parts: Child, caption: Child, class_: str, id_: str | None = None) ->
     return tag("div", tag("table", tag("caption", caption), *parts, class_=class_, id=id_), class_="scroll")
 
 
+def head(*names: str, labels: int | None = None) -> Html:
+    """Return the head of a table; columns after the first `labels` hold figures, none does where it is None."""
+    figures = len(names) if labels is None else labels
+    cells = (tag("th", name, scope="col", class_=None if i < figures else "n") for i, name in enumerate(names))
+    return tag("thead", tag("tr", *cells))
+
+
 def heading(text: str, *, level: int = 2, anchor: str | None = None) -> Html:
     """Return a heading."""
     return tag(f"h{level}", text, id=anchor)

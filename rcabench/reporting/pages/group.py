@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from rcabench.core.agent_span import AgentSpan
 from rcabench.core.run import DatasetStamp, RunRecord, ScoredDiagnosis
 from rcabench.reporting.metric import Kinds, in_order
 from rcabench.reporting.pages.markup import slug
@@ -20,11 +21,13 @@ class Entry:
         label: unique within the group.
         row: its figures.
         results: incident id -> its attempts there, in order.
+        spans: key of a diagnosis -> what its agents did.
     """
 
     label: str
     row: SummaryRow
     results: Mapping[str, tuple[ScoredDiagnosis, ...]]
+    spans: Mapping[tuple[str, str, str, int], tuple[AgentSpan, ...]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,14 +71,14 @@ class Group:
         return slug(f"{self.stamp.name}.{'given' if self.stamp.onset_given else 'hidden'}.{self.stamp.digest[:8]}")
 
 
-def grouped(records: Sequence[RunRecord]) -> tuple[Group, ...]:
-    """Return the groups of all runs, in the order in which the plans name them."""
+def grouped(records: Sequence[RunRecord], right: str | None = None) -> tuple[Group, ...]:
+    """Return the groups of all runs, in the order in which the plans name them; `right` as for `summarise`."""
     stamps: dict[tuple[str, str, bool], DatasetStamp] = {}
     entries: dict[tuple[str, str, bool], list[tuple[RunRecord, SummaryRow]]] = {}
     for record in records:
         for stamp in record.manifest.datasets:
             stamps.setdefault((stamp.name, stamp.digest, stamp.onset_given), stamp)
-        for row in summarise([record]):
+        for row in summarise([record], right=right):
             entries.setdefault((row.dataset, row.dataset_digest, row.onset_given), []).append((record, row))
     sources: dict[tuple[str, str], Source] = {}
     for stamp in stamps.values():
@@ -93,7 +96,7 @@ def _group(stamp: DatasetStamp, rows: Sequence[tuple[RunRecord, SummaryRow]], so
     leading = next((name for name in applicable if kinds.is_share(name)), "")
     labels = _labels(rows)
     entries = [
-        Entry(label=label, row=row, results=_attempts(record, row))
+        Entry(label=label, row=row, results=_attempts(record, row), spans=record.spans)
         for label, (record, row) in zip(labels, rows, strict=True)
     ]
     entries.sort(key=lambda entry: (-_height(entry.row, leading), entry.label))

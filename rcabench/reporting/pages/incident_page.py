@@ -9,7 +9,9 @@ from rcabench.core.incident import Incident
 from rcabench.core.run import RunRecord, ScoredDiagnosis
 from rcabench.core.truth import Case
 from rcabench.reporting.pages import figures
+from rcabench.reporting.pages.agent_waterfall import agent_waterfall
 from rcabench.reporting.pages.card import card
+from rcabench.reporting.pages.costs import incident_costs, scripted_note
 from rcabench.reporting.pages.curves import ToldOnset, curves
 from rcabench.reporting.pages.document import document, facts, heading, note, paragraphs, table
 from rcabench.reporting.pages.exhibits import Exhibits
@@ -48,18 +50,20 @@ class IncidentView:
     following: str | None
 
 
-def incident_page(view: IncidentView, records: Sequence[RunRecord], *, evidence_limit: int) -> str:
+def incident_page(view: IncidentView, records: Sequence[RunRecord], *, evidence_limit: int, span_limit: int) -> str:
     """Return the page as text."""
     answers = {group.anchor: _answers(group, view.incident) for group in view.groups}
     body = join(
         note(f"Truth and telemetry are not shown: {view.problem}. What follows is from the run record alone.", bad=True)
         if view.problem else None,
         _facts(view.case) if view.case else None,
+        scripted_note(view.groups),
         heading("Verdicts beside the truth", anchor="verdicts"),
         *(_verdicts(group, answers[group.anchor], view.case, len(view.groups) > 1) for group in view.groups),
+        incident_costs([answer for group in view.groups for answer in answers[group.anchor]]),
         _telemetry(view, [answer for group in view.groups for answer in answers[group.anchor]]),
         heading("What each diagnoser saw", anchor="evidence"),
-        *(_cards(group, answers[group.anchor], evidence_limit, len(view.groups) > 1) for group in view.groups),
+        *(_cards(group, view.incident, evidence_limit, span_limit, len(view.groups) > 1) for group in view.groups),
     )  # fmt: skip
     title = f"{told(view.case)}" if view.case else f"Incident {view.incident}"
     return document(f"{title} – {view.dataset}", header=_header(view, title), body=body, footer=footer(records))
@@ -121,15 +125,18 @@ def _verdicts(group: Group, answers: Sequence[Answer], case: Case | None, severa
     return join(title, verdict_table(answers, case.truth if case else None, caption=caption))
 
 
-def _cards(group: Group, answers: Sequence[Answer], limit: int, several: bool) -> Html:
-    def findings(result: ScoredDiagnosis) -> int:
-        return len(result.diagnosis.verdict.evidence) if result.diagnosis.verdict else 0
-
-    open_one = next((i for i, (_, result) in enumerate(answers) if findings(result)), None)
-    cards = [
-        card(label, result, evidence_limit=limit, unfolded=i == open_one) for i, (label, result) in enumerate(answers)
-    ]
+def _cards(group: Group, incident: str, evidence_limit: int, span_limit: int, several: bool) -> Html:
+    answers = [(entry, result) for entry in group.entries for result in entry.results.get(incident, ())]
+    open_one = next((i for i, (_, result) in enumerate(answers) if _tells(result)), None)
+    cards = []
+    for i, (entry, result) in enumerate(answers):
+        work = agent_waterfall(entry.spans.get(result.diagnosis.key, ()), limit=span_limit)
+        cards.append(card(entry.label, result, evidence_limit=evidence_limit, unfolded=i == open_one, work=work))
     return join(heading(group.setting.capitalize(), level=3) if several else None, *cards)
+
+
+def _tells(result: ScoredDiagnosis) -> bool:
+    return result.diagnosis.verdict is not None and len(result.diagnosis.verdict.evidence) > 0
 
 
 def _telemetry(view: IncidentView, answers: Sequence[Answer]) -> Html | None:

@@ -8,11 +8,15 @@ from collections.abc import Sequence
 from rcabench.core.diagnosis import Diagnosis
 from rcabench.core.run import DatasetStamp, RunRecord
 from rcabench.reporting.pages import figures
+from rcabench.reporting.pages.context_chart import context_charts
+from rcabench.reporting.pages.cost_chart import cost_chart
+from rcabench.reporting.pages.costs import figure_table, scripted_note, supplement_tables
 from rcabench.reporting.pages.document import document, heading, note, table
 from rcabench.reporting.pages.group import Group, incident_path
 from rcabench.reporting.pages.leaderboard import leaderboard, other_tables
 from rcabench.reporting.pages.markup import Html, join, tag
 from rcabench.reporting.pages.matrix import matrix
+from rcabench.reporting.supplement import tenant_table
 
 _FAILURES_SHOWN = 30
 _LINKS_SHOWN = 8
@@ -23,7 +27,9 @@ def index_page(title: str, records: Sequence[RunRecord], groups: Sequence[Group]
     sections = [_section(group) for group in groups]
     if not groups:
         sections = [note("There is nothing to report: no run was given, or its plan names no dataset.")]
-    body = join(_runs(records), _contents(groups), sections, _failures(groups))
+    body = join(
+        scripted_note(groups), _runs(records), _contents(groups), sections, _tenants(records), _failures(groups)
+    )
     return document(title, header=_header(title, records, groups), body=body, footer=footer(records))
 
 
@@ -120,7 +126,15 @@ def _section(group: Group) -> Html:
         matrix(group) if group.incidents else note("No diagnosis is recorded yet."),
         heading("Other levels and aspects", level=3),
         other_tables(group),
+        supplement_tables(group),
+        cost_chart(group),
+        context_charts(group),
     )  # fmt: skip
+
+
+def _tenants(records: Sequence[RunRecord]) -> Html | None:
+    whose = tenant_table(records)
+    return None if whose is None else join(heading("Tenants", anchor="tenants"), figure_table(whose))
 
 
 def _failures(groups: Sequence[Group]) -> Html:
