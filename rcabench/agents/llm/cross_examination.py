@@ -18,8 +18,16 @@ from rcabench.agents.team import tally
 from rcabench.core.trouble import Trouble
 from rcabench.core.verdict import Evidence, Modality, Turn
 
-CROSS = "cross-"
+CROSS = "cross_"
 """Before the name of an agent that examines: what it spends there is told apart from its own investigation."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Heard:
+    """What one specialist said of its colleagues' findings, or whoever stood in for it."""
+
+    opinions: tuple[Opinion, ...] = ()
+    turns: tuple[Turn, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,17 +44,32 @@ async def cross_examined(room: Workroom, prompt: Prompt, statements: Sequence[St
     Where nobody else found anything, there is nothing to ask. A specialist whose model gives no usable
     answer is replaced by the rules of the statistical cross-examination, where the team allows it.
     """
-    asked = [statement for statement in statements if _others(statement, statements)]
-    heard = await asyncio.gather(*(_heard(room, prompt, statement, statements) for statement in asked))
+    return examined(
+        room, statements, await asyncio.gather(*(examine(room, prompt, one, statements) for one in statements))
+    )
+
+
+def examined(room: Workroom, statements: Sequence[Statement], heard: Sequence[Heard]) -> Examined:
+    """Bring findings and what was said of them together."""
     everything = [item for statement in statements for item in statement.evidence]
-    evidence = with_opinions(everything, [opinion for opinions, _ in heard for opinion in opinions])
-    turns = [turn for _, said in heard for turn in said]
+    evidence = with_opinions(everything, [opinion for one in heard for opinion in one.opinions])
+    turns = [turn for one in heard for turn in one.turns]
     return Examined(evidence=evidence, turns=(*turns, room.say("cross-examination", tally(evidence))))
 
 
-def examination_brief(room: Workroom, prompt: Prompt, statement: Statement, statements: Sequence[Statement]) -> Brief:
-    """Return what a specialist is asked about its colleagues' findings."""
+async def examine(room: Workroom, prompt: Prompt, statement: Statement, statements: Sequence[Statement]) -> Heard:
+    """Ask one specialist for its opinion on the others' findings."""
+    brief = examination_brief(room, prompt, statement, statements)
+    return Heard() if brief is None else _heard(room, statement, statements, await room.consult(brief))
+
+
+def examination_brief(
+    room: Workroom, prompt: Prompt, statement: Statement, statements: Sequence[Statement]
+) -> Brief | None:
+    """Return what a specialist is asked about its colleagues' findings; None where they have none."""
     others = _others(statement, statements)
+    if not others:
+        return None
     return room.brief(
         prompt,
         opinions_form(others),
@@ -58,25 +81,16 @@ def examination_brief(room: Workroom, prompt: Prompt, statement: Statement, stat
     )
 
 
-async def _heard(
-    room: Workroom, prompt: Prompt, statement: Statement, statements: Sequence[Statement]
-) -> tuple[Sequence[Opinion], tuple[Turn, ...]]:
-    conversation = await room.consult(examination_brief(room, prompt, statement, statements))
-    return _opinions(room, statement, statements, conversation)
-
-
-def _opinions(
-    room: Workroom, statement: Statement, statements: Sequence[Statement], conversation: Conversation
-) -> tuple[Sequence[Opinion], tuple[Turn, ...]]:
+def _heard(room: Workroom, statement: Statement, statements: Sequence[Statement], conversation: Conversation) -> Heard:
     agent, modality = f"{CROSS}{statement.agent}", _modality(room, statement)
     if conversation.answer is None:
-        opinions: Sequence[Opinion] = ()
+        opinions: tuple[Opinion, ...] = ()
         instead = "nobody stands in"
         if room.lineup.fallback is Fallback.STATISTICAL:
             opinions = _by_rule(room, modality, statements)
             instead = f"statistical rules stand in, with {len(opinions)} opinions"
         turn = room.degraded(agent, conversation.trouble or Trouble.VALIDATION_FAILED, instead)
-        return opinions, (*conversation.turns, turn)
+        return Heard(opinions=opinions, turns=(*conversation.turns, turn))
     found = opinions_from(
         conversation.answer,
         modality=modality,
@@ -87,7 +101,8 @@ def _opinions(
     )
     if found.dropped:
         room.meter.count(agent, Trouble.VALIDATION_FAILED)
-    return found.opinions, (*conversation.turns, *(room.say(agent, text) for text in found.dropped))
+    dropped = tuple(room.say(agent, text) for text in found.dropped)
+    return Heard(opinions=found.opinions, turns=(*conversation.turns, *dropped))
 
 
 def _by_rule(room: Workroom, modality: Modality, statements: Sequence[Statement]) -> tuple[Opinion, ...]:

@@ -111,8 +111,10 @@ def opinions_from(
             continue
         name, stance = item["evidence"], item["stance"]
         place = scene.placement(by_id[name].component)
-        # A finding of one's own is a mark only where it is about the same place: elsewhere it would mislead.
-        same = [one.id for one in cited if _near(scene, one, place.service, place.host)]
+        # What one confirms, one's own findings about the same place show, cited or not; what one disputes, only
+        # those that are cited. A finding about another place would mislead.
+        shown = own if stance == "confirm" else cited
+        same = [one.id for one in shown if _near(scene, one, place.service, place.host)]
         found[name] = Opinion(
             evidence=name,
             confirms=stance == "confirm",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -46,6 +46,19 @@ class Brief:
     limits: LoopLimits
 
 
+async def conversed(model: ChatModel, brief: Brief) -> Conversation:
+    """Let an agent work in our own loop."""
+    return await converse(
+        model=model,
+        system=brief.system,
+        task=brief.task,
+        tools=brief.tools,
+        answer=brief.form,
+        limits=brief.limits,
+        agent=brief.agent,
+    )
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Workroom:
     """What the agents of one diagnosis share; of each other they know nothing but what a prompt shows them.
@@ -62,6 +75,7 @@ class Workroom:
         model_for: agent -> the model that it talks to.
         began: moment of `time.monotonic()` at which the diagnosis began.
         facts: what every task may tell, by placeholder.
+        engine: how an agent is run.
     """
 
     lineup: ModelLineup
@@ -72,6 +86,7 @@ class Workroom:
     model_for: Callable[[str], ChatModel]
     began: float
     facts: Mapping[str, str] = field(default_factory=dict)
+    engine: Callable[[ChatModel, Brief], Awaitable[Conversation]] = conversed
 
     @classmethod
     def of(
@@ -139,16 +154,8 @@ class Workroom:
     async def consult(self, brief: Brief) -> Conversation:
         """Let an agent work on what it is asked; never raises for what its model or its tools do."""
         refused: list[Mapping[str, Any]] = []
-        conversation = await converse(
-            model=self.model_for(brief.agent),
-            system=brief.system,
-            task=brief.task,
-            tools=brief.tools,
-            answer=remembered(brief.form, refused),
-            limits=brief.limits,
-            agent=brief.agent,
-        )
-        return salvaged(conversation, refused)
+        asked = replace(brief, form=remembered(brief.form, refused))
+        return salvaged(await self.engine(self.model_for(brief.agent), asked), refused)
 
     def say(self, agent: str, text: str) -> Turn:
         """Put something into the transcript that no model said."""
