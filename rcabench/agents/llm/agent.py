@@ -43,7 +43,7 @@ class SpecialistAgent(BaseChatAgent):
         system: str,
         tools: Sequence[Tool],
         answer: AnswerForm,
-        limits: LoopLimits = LoopLimits(),
+        limits: LoopLimits | None = None,
     ) -> None:
         super().__init__(name, description=description)
         self.conversations: list[Conversation] = []
@@ -51,7 +51,7 @@ class SpecialistAgent(BaseChatAgent):
         self._system = system
         self._tools = tuple(tools)
         self._answer = answer
-        self._limits = limits
+        self._limits = limits or LoopLimits()
 
     @property
     def produced_message_types(self) -> Sequence[type[BaseChatMessage]]:
@@ -89,7 +89,7 @@ class SpecialistAgent(BaseChatAgent):
         self.conversations.append(conversation)
         return Response(chat_message=self._message(conversation))
 
-    async def on_reset(self, cancellation_token: CancellationToken) -> None:
+    async def on_reset(self, cancellation_token: CancellationToken) -> None:  # noqa: ARG002 - AutoGen's signature
         """Forget all conversations."""
         self.conversations.clear()
 

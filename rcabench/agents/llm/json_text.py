@@ -25,10 +25,9 @@ _NUMBER = re.compile(r"[+-]?(?:\d[\d_]*+(?:\.\d*+)?|\.\d++)(?:[eE][+-]?\d++)?(?!
 _WORD = re.compile(r"[+-]?[A-Za-z_$][\w$.-]{0,200}")
 _CLOSING = {'"': '"', "'": "'", "“": "”", "‘": "’"}
 # A quote ends a string where something follows that may follow a string; others are part of what is said.
+_AFTER = r"(?:\s*+(?:[,:}\]#]|//|/\*|```|\Z)|[ \t]*+\n|[ \t]++%s\w)"
 _STRING = {
-    opening: re.compile(
-        rf"((?:[^{closing}\\]++|\\.|{closing}(?!\s*+(?:[,:}}\]]|```|\Z)|[ \t]*+\n))*+)({closing})?", re.S
-    )
+    opening: re.compile(rf"((?:[^{closing}\\]++|\\.|{closing}(?!{_AFTER % opening}))*+)({closing})?", re.S)
     for opening, closing in _CLOSING.items()
 }
 _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.S)

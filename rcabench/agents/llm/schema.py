@@ -77,8 +77,7 @@ def _any_of(value: Any, schema: Mapping[str, Any], path: str, check: _Check) -> 
         if not attempt.faults:
             return mended
         first = first or tuple(attempt.faults)
-    for fault in first:
-        check.blame("", fault) if not path else check.faults.append(fault)
+    check.faults.extend(first)
     return value
 
 

@@ -1,0 +1,279 @@
+"""What a diagnosis is said to have cost, and where it is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import date
+
+import pytest
+
+from rcabench.agents.llm.bounded import Bounded
+from rcabench.agents.llm.card import ModelCard, Prices
+from rcabench.agents.llm.chat import Message, ModelError, Reply, Request, Role, TokenCount, ToolSpec
+from rcabench.agents.llm.meter import Meter, SpendingRefused
+from rcabench.agents.llm.observed import Observed
+from rcabench.core.session import Session, Tracing, session
+from rcabench.core.spending import Spending
+from rcabench.core.trouble import Trouble
+from rcabench.core.usage import Usage
+
+CARD = ModelCard(
+    name="priced",
+    provider="openai",
+    model="priced",
+    parameters={"temperature": 0.5, "max_tokens": 100, "seed": 3, "stop": ["x"]},
+    prices=Prices(input=1.0, output=2.0, as_of=date(2026, 1, 1), source="invented"),
+)
+FREE = ModelCard(name="free", provider="openai", model="free")
+KNOWN = TokenCount(input=100, output=10, cached=40, reasoning=4)
+LOOK = ToolSpec(name="look", description="looks", parameters={"type": "object"})
+ASKING = Request(messages=(Message(role=Role.USER, text="what is it?"),), tools=(LOOK,))
+ANSWERING = Request(messages=ASKING.messages, tools=(LOOK,), tool_choice="none")
+
+
+class Says:
+    """Answers with the same thing every time, or raises it."""
+
+    def __init__(self, outcome: Reply | Exception, *, card: ModelCard = CARD, seconds: float = 0.0) -> None:
+        self.outcome = outcome
+        self.card = card
+        self.seconds = seconds
+        self.calls = 0
+
+    async def complete(self, request: Request) -> Reply:
+        self.calls += 1
+        await asyncio.sleep(self.seconds)
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return self.outcome
+
+
+def stack(inner: Says, meter: Meter, agent: str = "metric") -> Observed:
+    return Observed(Bounded(inner, meter, agent), meter, agent)
+
+
+def spent(opened: Session) -> Usage:
+    assert opened.usage is not None
+    return opened.usage
+
+
+async def test_every_call_is_entered_for_its_agent_and_for_all() -> None:
+    opened = Session()
+    meter = Meter(opened)
+    for agent, times in (("metric", 2), ("trace", 1)):
+        for _ in range(times):
+            await stack(Says(Reply(text="a", tokens=KNOWN)), meter, agent).complete(ASKING)
+
+    usage = spent(opened)
+    assert (usage.calls, usage.input_tokens, usage.output_tokens) == (3, 300, 30)
+    assert (usage.cached_tokens, usage.reasoning_tokens, usage.longest_input) == (120, 12, 100)
+    assert usage.usd == pytest.approx(3 * 120e-6)
+    assert {name: agent.calls for name, agent in usage.agents.items()} == {"metric": 2, "trace": 1}
+    assert usage.agents["metric"].usd == pytest.approx(2 * 120e-6)
+
+
+async def test_a_sum_with_an_unknown_part_is_unknown() -> None:
+    opened = Session()
+    meter = Meter(opened)
+    await stack(Says(Reply(text="a", tokens=KNOWN)), meter).complete(ASKING)
+    await stack(Says(Reply(text="a", tokens=TokenCount(input=7))), meter, "trace").complete(ASKING)
+
+    usage = spent(opened)
+    assert (usage.calls, usage.input_tokens, usage.output_tokens, usage.usd) == (2, 107, None, None)
+    assert usage.agents["metric"].output_tokens == 10
+
+
+async def test_without_prices_money_is_unknown_not_free() -> None:
+    opened = Session()
+    await stack(Says(Reply(text="a", tokens=KNOWN), card=FREE), Meter(opened)).complete(ASKING)
+
+    assert spent(opened).usd is None
+    assert spent(opened).input_tokens == 100
+
+
+@pytest.mark.parametrize(
+    ("trouble", "tokens", "expected"),
+    [
+        (Trouble.RATE_LIMIT, None, 0),
+        (Trouble.UNAVAILABLE, None, 0),
+        (Trouble.TIMEOUT, None, None),
+        (Trouble.MALFORMED_RESPONSE, None, None),
+        (Trouble.MALFORMED_RESPONSE, KNOWN, 100),
+    ],
+)
+async def test_a_failed_call_costs_what_is_known_of_it(
+    trouble: Trouble, tokens: TokenCount | None, expected: int | None
+) -> None:
+    opened = Session()
+    with pytest.raises(ModelError):
+        await stack(Says(ModelError(trouble, "no", tokens=tokens)), Meter(opened)).complete(ASKING)
+
+    usage = spent(opened)
+    assert (usage.calls, usage.input_tokens) == (1, expected)
+    assert usage.troubles == {trouble.value: 1}
+    assert usage.agents["metric"].troubles == {trouble.value: 1}
+
+
+async def test_a_call_that_is_cancelled_counts_and_nobody_knows_what_it_took() -> None:
+    opened = Session()
+    task = asyncio.create_task(stack(Says(Reply(), seconds=10), Meter(opened)).complete(ASKING))
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert (spent(opened).calls, spent(opened).input_tokens) == (1, None)
+
+
+async def test_parallel_agents_cannot_overshoot_the_limit_on_calls() -> None:
+    opened = Session(spending=Spending(calls=5))
+    meter = Meter(opened)
+    inner = Says(Reply(text="a", tokens=KNOWN), seconds=0.01)
+    outcomes = await asyncio.gather(
+        *(stack(inner, meter, f"agent {i % 3}").complete(ANSWERING) for i in range(20)), return_exceptions=True
+    )
+
+    refused = [outcome for outcome in outcomes if isinstance(outcome, SpendingRefused)]
+    assert inner.calls == 5
+    assert len(refused) == 15
+    assert spent(opened).calls == 5
+    assert spent(opened).troubles == {Trouble.BUDGET.value: 15}
+
+
+async def test_a_call_is_kept_for_the_answer_of_everybody_who_is_at_work() -> None:
+    opened = Session(spending=Spending(calls=4))
+    meter = Meter(opened)
+    model = stack(Says(Reply(text="a", tokens=KNOWN)), meter)
+    with meter.conversation("metric"), meter.conversation("trace"):
+        await model.complete(ASKING)
+        await model.complete(ASKING)
+        with pytest.raises(SpendingRefused, match="kept for answers"):
+            await model.complete(ASKING)
+        await model.complete(ANSWERING)
+    with meter.conversation("metric"):
+        await model.complete(ANSWERING)
+        with pytest.raises(SpendingRefused, match="all 4 calls"):
+            await model.complete(ANSWERING)
+
+    assert spent(opened).calls == 4
+
+
+@pytest.mark.parametrize(
+    ("spending", "unit"), [(Spending(tokens=550), "tokens"), (Spending(usd=0.0006), "USD")], ids=["tokens", "money"]
+)
+async def test_tokens_and_money_are_limited_with_a_reserve_for_answers(spending: Spending, unit: str) -> None:
+    meter = Meter(Session(spending=spending))
+    model = stack(Says(Reply(text="a", tokens=KNOWN)), meter)
+    for _ in range(4):
+        await model.complete(ASKING)
+    with pytest.raises(SpendingRefused, match=unit) as refusal:
+        await model.complete(ASKING)
+    await model.complete(ANSWERING)
+    with pytest.raises(SpendingRefused, match=unit):
+        await model.complete(ANSWERING)
+
+    assert refusal.value.trouble is Trouble.BUDGET
+
+
+async def test_limits_hold_for_servers_that_report_no_tokens() -> None:
+    opened = Session(spending=Spending(tokens=1_000))
+    model = stack(Says(Reply(text="a" * 900)), Meter(opened))
+    for _ in range(3):
+        await model.complete(ASKING)
+
+    with pytest.raises(SpendingRefused):
+        await model.complete(ASKING)
+    assert spent(opened).output_tokens is None
+
+
+async def test_time_is_limited_by_session_spending_and_conversation_whichever_ends_first() -> None:
+    now = [100.0]
+    opened = Session(deadline=200.0, spending=Spending(seconds=50.0))
+    meter = Meter(opened, clock=lambda: now[0])
+
+    assert meter.deadline == 150.0
+    with meter.conversation("metric", deadline=110.0):
+        assert meter.seconds_left("metric") == 10.0
+        assert meter.seconds_left("trace") == 50.0
+        assert meter.admit("metric", investigating=True) == 10.0
+        now[0] = 108.5
+        with pytest.raises(SpendingRefused, match="time to answer") as refusal:
+            meter.admit("metric", investigating=True)
+        assert meter.admit("metric", investigating=False) == 1.5
+        now[0] = 110.0
+        with pytest.raises(SpendingRefused, match="used up"):
+            meter.admit("metric", investigating=False)
+    assert refusal.value.trouble is Trouble.DEADLINE
+
+
+async def test_a_call_is_cut_at_the_deadline_and_counted_for_it_went_out() -> None:
+    opened = Session(spending=Spending(seconds=0.05))
+    with pytest.raises(SpendingRefused) as refusal:
+        await stack(Says(Reply(), seconds=10), Meter(opened)).complete(ANSWERING)
+
+    assert refusal.value.sent
+    assert (spent(opened).calls, spent(opened).input_tokens) == (1, None)
+    assert spent(opened).troubles == {Trouble.DEADLINE.value: 1}
+
+
+async def test_the_sum_of_money_does_not_depend_on_the_order_of_calls() -> None:
+    def total(order: list[int]) -> float | None:
+        opened = Session()
+        meter = Meter(opened)
+        for tokens in order:
+            meter.before_call("a")
+            meter.after_call("a", CARD, TokenCount(input=tokens, output=tokens), estimate=TokenCount())
+        return spent(opened).usd
+
+    amounts = [3, 7, 1_000_003, 11, 5]
+    assert total(amounts) == total(amounts[::-1])
+
+
+async def test_a_call_is_a_span_by_the_conventions() -> None:
+    opened = Session(key=("d", "i", "x", 0))
+    with session(opened):
+        await stack(Says(Reply(text="hello", tokens=KNOWN, model="priced-1", id="42")), Meter(opened)).complete(ASKING)
+
+    (span,) = opened.spans
+    assert (span.name, span.kind, span.error_type) == ("chat priced", "client", None)
+    expected = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.request.model": "priced",
+        "gen_ai.request.temperature": 0.5,
+        "gen_ai.request.max_tokens": 100,
+        "gen_ai.request.seed": 3,
+        "gen_ai.response.model": "priced-1",
+        "gen_ai.response.id": "42",
+        "gen_ai.response.finish_reasons": ("stop",),
+        "gen_ai.usage.input_tokens": 100,
+        "gen_ai.usage.output_tokens": 10,
+        "gen_ai.usage.cache_read.input_tokens": 40,
+        "gen_ai.usage.reasoning.output_tokens": 4,
+        "rcabench.agent": "metric",
+    }
+    assert {key: span.attributes[key] for key in expected} == expected
+    assert span.attributes["rcabench.cost.usd"] == pytest.approx(120e-6)
+    assert not any("messages" in key for key in span.attributes)
+
+
+async def test_messages_are_in_the_span_where_wanted_and_without_secrets() -> None:
+    opened = Session(key=("d", "i", "x", 0), tracing=Tracing(content=True))
+    secret = "sk-" + "a1" * 20
+    request = Request(messages=(Message(role=Role.USER, text=f"my key is {secret}"),))
+    with session(opened):
+        await stack(Says(Reply(text="hello", tokens=KNOWN)), Meter(opened)).complete(request)
+
+    attributes = opened.spans[0].attributes
+    assert "my key is" in str(attributes["gen_ai.input.messages"])
+    assert "hello" in str(attributes["gen_ai.output.messages"])
+    assert secret not in str(attributes)
+
+
+async def test_a_failed_call_is_a_span_with_its_trouble() -> None:
+    opened = Session(key=("d", "i", "x", 0))
+    with session(opened), pytest.raises(ModelError):
+        await stack(Says(ModelError(Trouble.RATE_LIMIT, "no", status=429)), Meter(opened)).complete(ASKING)
+
+    assert opened.spans[0].error_type == "model.rate_limit"
+    assert opened.spans[0].attributes["http.response.status_code"] == 429
