@@ -157,7 +157,7 @@ def hear_anthropic(heard: Overheard, raw: Any) -> None:
             _hear_block(heard, block)
         heard.stopped = _text(_at(message, "stop_reason")) or heard.stopped
         usage = _at(message, "usage")
-        _hear_anthropic_usage(heard, usage)
+        _hear_anthropic_usage(heard, usage, finished=kind == "message")
         if message is not None and not _adds_up(usage, "input_tokens", "output_tokens"):
             message.usage = _uncounted() if kind == "message" else None
     elif kind == "content_block_start":
@@ -198,12 +198,14 @@ def _hear_text(parts: list[str], value: Any) -> None:
         parts.append(text)
 
 
-def _hear_anthropic_usage(heard: Overheard, usage: Any) -> None:
+def _hear_anthropic_usage(heard: Overheard, usage: Any, *, finished: bool) -> None:
     # Here the input is what was neither read from the cache nor written into it.
     fresh, cached = _count(_at(usage, "input_tokens")), _count(_at(usage, "cache_read_input_tokens"))
     kept = _count(_at(usage, "cache_creation_input_tokens"))
     read = None if fresh is None else fresh + (cached or 0) + (kept or 0)
-    _hear_tokens(heard, read=read, written=_at(usage, "output_tokens"), cached=cached)
+    # What a stream says at its beginning of its output is provisional.
+    written = _at(usage, "output_tokens") if finished else None
+    _hear_tokens(heard, read=read, written=written, cached=cached)
 
 
 def _hear_tokens(heard: Overheard, *, read: Any, written: Any, cached: Any = None, reasoning: Any = None) -> None:
