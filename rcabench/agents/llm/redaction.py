@@ -142,6 +142,7 @@ _SHAPES = (
 
 _NEEDLES = tuple(sorted({needle for shape in _SHAPES for needle in shape.needles}))
 _DIGIT = re.compile("[0-9]")
+_VARIABLE = re.compile("[$]?[A-Z][A-Z0-9]*_[A-Z0-9_]*")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -187,7 +188,7 @@ class Redactor:
             for name, value in environment.items()
             if _SECRET_NAME.search(name) and len(value.strip()) >= _SHORTEST_VALUE
         }
-        forms = {form for value in plain for form in (value, json.dumps(value)[1:-1], quote(value, safe=""))}
+        forms = {form for value in plain for form in _forms(value)}
         return cls(values=tuple(sorted(forms, key=lambda form: (-len(form), form))))
 
     def secrets(self, text: str) -> tuple[Secret, ...]:
@@ -234,6 +235,10 @@ def redacted(text: str, environment: Mapping[str, str] | None = None) -> str:
     return Redactor.of(os.environ if environment is None else environment).redacted(text)
 
 
+def _forms(value: str) -> tuple[str, ...]:
+    return value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], quote(value, safe="")
+
+
 def _joined(first: Secret, second: Secret, text: str) -> Secret:
     return Secret(kind=first.kind, start=first.start, end=second.end, value=text[first.start : second.end])
 
@@ -242,5 +247,8 @@ def _matches(shape: _Shape, text: str, lowered: str) -> Iterator[Secret]:
     group = "secret" if "secret" in shape.pattern.groupindex else 0
     for match in shape.pattern.finditer(lowered if shape.any_case else text):
         start, end = match.span(group)
-        if not shape.has_digit or _DIGIT.search(text, start, end):
+        if shape.has_digit and not _DIGIT.search(text, start, end):
+            continue
+        # `api_key_env: OPENAI_API_KEY` and its like name the secret, and do not tell it.
+        if not (shape.any_case and _VARIABLE.fullmatch(text, start, end)):
             yield Secret(kind=shape.kind, start=start, end=end, value=text[start:end])

@@ -1,0 +1,18 @@
+"""The command `audit`: what a run gives away, and exit code 1 where it is anything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+
+
+def audit_and_show(folder: Path, canaries: Sequence[str]) -> None:
+    """Print the findings; exit with 1 where there are any."""
+    from rcabench.audit import audit
+
+    report = audit(folder, canaries=canaries)
+    typer.echo(report.text())
+    if report.findings:
+        raise typer.Exit(1)
