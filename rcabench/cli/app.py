@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 from rcabench import __version__
-from rcabench.cli.commands import EPILOG, INTERRUPTED, Commands, shown_path
+from rcabench.cli.commands import EPILOG, Commands
 from rcabench.cli.datasets import datasets_app
+from rcabench.cli.experiments import plan, run, verify
 from rcabench.cli.models import models_app
 from rcabench.core.session import TapeMode
 
@@ -25,13 +26,6 @@ app = typer.Typer(
 )
 app.add_typer(datasets_app, name="datasets")
 app.add_typer(models_app, name="models")
-
-
-class Onset(StrEnum):
-    """Whether diagnosers are told when a fault began."""
-
-    GIVEN = "given"
-    HIDDEN = "hidden"
 
 
 class ScoreFormat(StrEnum):
@@ -63,56 +57,9 @@ def options(
         typer.echo(context.get_help())
 
 
-@app.command()
-def run(
-    config: Annotated[str, typer.Argument(metavar="CONFIG", help="A YAML file, or an embedded experiment.")] = (
-        "quickstart"
-    ),
-    dataset: Annotated[
-        list[str] | None, typer.Option("--dataset", "-d", help="Name or folder; replaces the experiment's list.")
-    ] = None,
-    diagnoser: Annotated[
-        list[str] | None,
-        typer.Option("--diagnoser", "-x", help="name or name:option=value,...; replaces the experiment's list."),
-    ] = None,
-    onset: Annotated[Onset | None, typer.Option(help="Tell diagnosers when the fault began, or not.")] = None,
-    jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Worker processes.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Take the first N cases of each dataset.")] = None,
-    attempts: Annotated[int | None, typer.Option(min=1, help="Attempts per case and diagnoser.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Of everything random.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the run; default runs/NAME-TIME.")] = None,
-    fresh: Annotated[
-        bool, typer.Option("--fresh/--resume", help="Set an earlier run in --out aside instead of going on with it.")
-    ] = False,
-) -> None:
-    """Run diagnosers on incidents and print the leaderboard.
-
-    Give --out to be able to go on after an interruption: the same command again resumes.
-
-    \b
-    rcabench run quickstart
-    rcabench run leaderboard --dataset ./train-ticket --jobs 2 --out runs/tt
-    rcabench run --dataset demo --diagnoser statistical --diagnoser random:seed=7 --onset hidden
-    """
-    from rcabench.cli.running import run_and_show
-    from rcabench.config import load_plan
-
-    overrides = {
-        "datasets": dataset or None,
-        "diagnosers": diagnoser or None,
-        "onset": onset.value if onset else None,
-        "jobs": jobs,
-        "limit": limit,
-        "attempts": attempts,
-        "seed": seed,
-    }
-    plan = load_plan(config, {key: value for key, value in overrides.items() if value is not None})
-    folder = out or _default_folder(plan.name)
-    try:
-        run_and_show(plan, folder, fresh=fresh)
-    except KeyboardInterrupt:
-        typer.echo(f"rcabench: interrupted; what is finished is kept. Go on with: --out {shown_path(folder)}", err=True)
-        raise typer.Exit(INTERRUPTED) from None
+app.command()(run)
+app.command()(plan)
+app.command()(verify)
 
 
 @app.command()
@@ -284,9 +231,3 @@ def doctor() -> None:
         typer.echo(str(check))
     if not all(check.passed for check in checks):
         raise typer.Exit(1)
-
-
-def _default_folder(name: str) -> Path:
-    from datetime import UTC, datetime
-
-    return Path("runs") / f"{name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"

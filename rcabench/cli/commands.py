@@ -12,7 +12,8 @@ from rcabench.core.errors import RcabenchError
 if TYPE_CHECKING:
     from pathlib import Path
 
-USER_ERROR, INTERRUPTED = 2, 130
+USER_ERROR, INCOMPLETE, INTERRUPTED = 2, 3, 130
+"""Exit codes beside 0 and 1; a run is incomplete when its money is spent."""
 
 EPILOG = "Every command explains itself with --help."
 

@@ -26,8 +26,8 @@ _PLAIN_STEPS = 10
 """How many times a log file says how far the run is, where there is no terminal for a bar."""
 
 
-def run_and_show(plan: Plan, folder: Path, *, fresh: bool) -> None:
-    """Walk the plan, and print what came of it and what to type next."""
+def run_and_show(plan: Plan, folder: Path, *, fresh: bool) -> bool:
+    """Walk the plan, and print what came of it and what to type next; return whether all of it was done."""
     if fresh and (kept := set_aside(folder)):
         typer.echo(f"The earlier run was set aside: {shown_path(kept)}", err=True)
     with progress(plan.name) as watch:
@@ -35,8 +35,10 @@ def run_and_show(plan: Plan, folder: Path, *, fresh: bool) -> None:
     typer.echo(leaderboard([record]))
     _warn_of_onsets(record, plan)
     _warn_of_failures(record)
+    complete = _warn_of_what_is_left(record, plan, folder)
     typer.echo(f"\nRun:    {shown_path(folder)}")
     typer.echo(f"Report: rcabench report {shown_path(folder)} --format html")
+    return complete
 
 
 def leaderboard(records: Sequence[RunRecord]) -> str:
@@ -61,16 +63,18 @@ def progress(title: str) -> Iterator[Callable[[Step], None]]:
         TimeRemainingColumn,
     )
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[failed]}"))
+    texts = (TextColumn("{task.fields[spent]}"), TextColumn("{task.fields[failed]}"))
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), *texts)
     console = Console(stderr=True)
     with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True) as bar:
-        task = bar.add_task(title, total=None, failed="")
+        task = bar.add_task(title, total=None, failed="", spent="")
         failed = 0
 
         def show(step: Step) -> None:
             nonlocal failed
             failed += step.entry is not None and step.entry.diagnosis.failure is not None
-            bar.update(task, completed=step.done, total=step.total, failed=f"{failed} failed" if failed else "")
+            told = f"{failed} failed" if failed else ""
+            bar.update(task, completed=step.done, total=step.total, failed=told, spent=spent(step))
 
         yield show
 
@@ -80,7 +84,30 @@ def _say_plainly(step: Step) -> None:
     steps, before = (done * _PLAIN_STEPS // max(1, step.total) for done in (step.done, step.done - 1))
     if step.entry is None or steps > before:
         resumed = f", {step.resumed} of them from before" if step.resumed and step.entry is None else ""
-        typer.echo(f"{step.done}/{step.total} diagnoses{resumed}", err=True)
+        told = spent(step)
+        typer.echo(f"{step.done}/{step.total} diagnoses{resumed}{told and ', ' + told}", err=True)
+
+
+def spent(step: Step) -> str:
+    """Return what models have cost so far, nothing where none was used; money is 0 where no price is known."""
+    if step.tokens is None or step.usd is None:
+        return ""
+    return f"{step.tokens:,} tokens, ${step.usd:.2f}" if step.usd else f"{step.tokens:,} tokens"
+
+
+def _warn_of_what_is_left(record: RunRecord, plan: Plan, folder: Path) -> bool:
+    """Say what the run has no money for; return whether nothing is left to do."""
+    manifest = record.manifest
+    planned = sum(stamp.cases for stamp in manifest.datasets) * len(manifest.diagnosers) * manifest.attempts
+    left = planned - len(record.results)
+    if left and plan.total_usd is not None:
+        paid = sum(result.diagnosis.usage.usd or 0.0 for result in record.results)
+        typer.echo(
+            f"\nStopped at ${paid:.2f} of a total of ${plan.total_usd:.2f}: {left} of {planned} diagnoses are left, "
+            f"and the figures may still move. Go on with a higher --total-usd and --out {shown_path(folder)}",
+            err=True,
+        )
+    return left == 0
 
 
 def _warn_of_onsets(record: RunRecord, plan: Plan) -> None:

@@ -68,8 +68,8 @@ class Verification:
 
     @property
     def passed(self) -> bool:
-        """Whether everything that can be made again came out the same."""
-        return not self.different and not self.misses
+        """Whether something can be made again, and all of it came out the same."""
+        return bool(self.identical) and not self.different and not self.misses
 
 
 def verify(
