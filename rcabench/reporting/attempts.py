@@ -97,14 +97,9 @@ def deciding(results: Sequence[ScoredDiagnosis], wanted: str | None = None) -> s
     return next((name for name in RIGHT if name in valued), RIGHT[0])
 
 
-def by_case(results: Iterable[ScoredDiagnosis], metric: str) -> dict[str, list[float]]:
-    """Return incident id -> the values of its attempts, sorted; attempts without a value are left out."""
-    found: dict[str, list[float]] = {}
-    for result in results:
-        for score in result.scores:
-            if score.name == metric and score.value is not None:
-                found.setdefault(result.diagnosis.incident_id, []).append(score.value)
-    return {case: sorted(values) for case, values in sorted(found.items())}
+def value_of(result: ScoredDiagnosis, metric: str) -> float | None:
+    """Return a score's value; None where it does not apply or was not computed."""
+    return next((score.value for score in result.scores if score.name == metric), None)
 
 
 def repeats(results: Iterable[ScoredDiagnosis], *, metric: str, attempts: int) -> Repeats:
@@ -117,7 +112,12 @@ def repeats(results: Iterable[ScoredDiagnosis], *, metric: str, attempts: int) -
         metric: name of the score; 1 is a success.
         attempts: planned per case.
     """
-    cases = by_case(results, metric)
+    found: dict[str, list[float]] = {}
+    for result in results:
+        value = value_of(result, metric)
+        if value is not None:
+            found.setdefault(result.diagnosis.incident_id, []).append(value)
+    cases = {case: sorted(found[case]) for case in sorted(found)}
     repeated = [values for values in cases.values() if len(values) > 1]
     return Repeats(
         metric=metric,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rcabench.core.run import ScoredDiagnosis
+from rcabench.reporting.attempts import value_of
 from rcabench.reporting.statistics import Estimate, estimate
 
 MOST_BINS = 5
@@ -60,7 +61,7 @@ def context_curve(results: Sequence[ScoredDiagnosis], *, metric: str) -> Context
     scores: dict[str, list[float]] = {}
     lengths: dict[str, list[int]] = {}
     for result in results:
-        value = next((score.value for score in result.scores if score.name == metric), None)
+        value = value_of(result, metric)
         if value is None:
             continue
         case, length = result.diagnosis.incident_id, result.diagnosis.usage.longest_input

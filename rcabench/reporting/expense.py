@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from rcabench.core.run import ScoredDiagnosis
 from rcabench.core.usage import Usage
+from rcabench.reporting.attempts import value_of
 from rcabench.reporting.statistics import ABSENT, Estimate, estimate
 
 
@@ -120,7 +121,7 @@ def expense(results: Sequence[ScoredDiagnosis], *, metric: str) -> Expense:
         metric: the score of which 1 is a right answer.
     """
     usages = [result.diagnosis.usage for result in results]
-    judged = [(result, value) for result in results if (value := _value(result, metric)) is not None]
+    judged = [(result, value) for result in results if (value := value_of(result, metric)) is not None]
     longest = [usage.longest_input for usage in usages if usage.longest_input is not None]
     return Expense(
         diagnoses=len(usages),
@@ -169,10 +170,6 @@ def troubles(usages: Iterable[Usage]) -> dict[str, Trouble]:
             if count:
                 times.setdefault(str(kind), []).append(count)
     return {kind: Trouble(times=sum(counts), diagnoses=len(counts)) for kind, counts in sorted(times.items())}
-
-
-def _value(result: ScoredDiagnosis, metric: str) -> float | None:
-    return next((score.value for score in result.scores if score.name == metric), None)
 
 
 def _each(spent: Iterable[tuple[str, int | float | None]]) -> Estimate:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rcabench.core.run import ScoredDiagnosis
+from rcabench.reporting.attempts import value_of
 from rcabench.reporting.pages.markup import Html, tag
 
 _LEVELS = ("service", "pod", "host")
@@ -55,11 +56,6 @@ LEGEND: tuple[tuple[str, str, str], ...] = (
 """Kind, text and meaning of the cells, in order of badness."""
 
 
-def score(result: ScoredDiagnosis, name: str) -> float | None:
-    """Return a score's value by name, None where it does not apply or was not computed."""
-    return next((found.value for found in result.scores if found.name == name), None)
-
-
 def outcome(attempts: Sequence[ScoredDiagnosis]) -> Outcome:
     """Return what the attempts at one incident came to; of several, the middle one counts."""
     if not attempts:
@@ -76,7 +72,7 @@ def _single(result: ScoredDiagnosis) -> Outcome:
     diagnosis = result.diagnosis
     if diagnosis.failure is not None:
         return Outcome(kind="failure", text="fail", words=f"failed: {diagnosis.failure.kind}", badness=7.0)
-    healthy = score(result, "healthy.correct")
+    healthy = value_of(result, "healthy.correct")
     if healthy is not None:
         if healthy == 1.0:
             return Outcome(kind="quiet", text="quiet", words="nothing was wrong, and it said so", badness=0.0)
@@ -84,7 +80,7 @@ def _single(result: ScoredDiagnosis) -> Outcome:
     if diagnosis.verdict is not None and diagnosis.verdict.abstained:
         return Outcome(kind="abstained", text="none", words="abstained", badness=6.0)
     for level in _LEVELS:
-        reciprocal = score(result, f"{level}.MRR")
+        reciprocal = value_of(result, f"{level}.MRR")
         if reciprocal is not None:
             return _ranked(level, reciprocal)
     return Outcome(kind="absent", text=chr(0x2013), words="no rank applies", badness=8.0)

@@ -10,10 +10,11 @@ from rcabench.core.run import ScoredDiagnosis
 from rcabench.core.time import format_utc
 from rcabench.core.truth import Truth
 from rcabench.core.verdict import Candidate, Verdict
+from rcabench.reporting.attempts import value_of
 from rcabench.reporting.pages import figures
 from rcabench.reporting.pages.document import table
 from rcabench.reporting.pages.markup import Html, join, tag
-from rcabench.reporting.pages.outcome import outcome, score
+from rcabench.reporting.pages.outcome import outcome
 
 _LEVELS = (Level.SERVICE, Level.POD, Level.HOST, Level.OPERATION)
 _LONGEST_CHAIN = 12
@@ -101,7 +102,7 @@ def _row(label: str, result: ScoredDiagnosis, columns: Sequence[Sequence[Level]]
         head,
         chip,
         *told,
-        tag("td", _marked(faults[0] if faults else None, score(result, "fault.AC@1"))),
+        tag("td", _marked(faults[0] if faults else None, value_of(result, "fault.AC@1"))),
         tag("td", _onset(lead, result, truth)),
         tag("td", _chain_cell(result, truth)),
         cost,
@@ -110,7 +111,7 @@ def _row(label: str, result: ScoredDiagnosis, columns: Sequence[Sequence[Level]]
 
 def _place(result: ScoredDiagnosis, level: Level) -> Html:
     name = named(result.diagnosis.verdict, level)
-    return tag("div", _marked(name, score(result, f"{level}.AC@1")), title=f"{level}: {name or 'not told'}")
+    return tag("div", _marked(name, value_of(result, f"{level}.AC@1")), title=f"{level}: {name or 'not told'}")
 
 
 def _queries(queries: int | None) -> str:
@@ -137,7 +138,7 @@ def mark(value: float | None) -> Html | None:
 
 
 def _onset(lead: Candidate, result: ScoredDiagnosis, truth: Truth | None) -> Html:
-    value = score(result, "onset.within_60s")
+    value = value_of(result, "onset.within_60s")
     if lead.onset is None:
         return join(mark(value), _absent())
     onsets = [cause.onset for cause in truth.root_causes if cause.onset] if truth is not None else []
@@ -152,7 +153,7 @@ def _when(moment: datetime) -> Html:
 def _chain_cell(result: ScoredDiagnosis, truth: Truth | None) -> Html:
     verdict = result.diagnosis.verdict
     told = verdict.call_chain if verdict is not None else None
-    exact, overlap = score(result, "chain.exact"), score(result, "chain.edge_f1")
+    exact, overlap = value_of(result, "chain.exact"), value_of(result, "chain.edge_f1")
     drawn = chain(told, truth.call_chain if truth is not None else None)
     if told is None:
         return drawn
