@@ -122,6 +122,7 @@ def plan_from(plain: Mapping[str, Any], *, source: str, objects: Sequence[Spec] 
         *_plugin_faults(plain.get("scorers"), "scorers"),
         *_repeated_labels(plain.get("diagnosers"), objects),
         *_dataset_faults(plain.get("datasets"), plain.get("cases")),
+        *_tracing_faults(plain.get("tracing")),
     ]
     if not plain.get("diagnosers") and not objects:
         faults.append("diagnosers: name at least one")
@@ -271,26 +272,44 @@ def _well_formed_entries(written: object, key: str) -> Iterator[tuple[str, Spec]
             continue
 
 
-def _plugin_faults(written: object, kind: str, spending: Spending = UNLIMITED) -> Iterator[str]:
+def _plugin_faults(written: object, kind: str, spending: Spending | None = None) -> Iterator[str]:
     for path, spec in _well_formed_entries(written, kind):
         yield from (f"{path}: {fault}" for fault in _build_faults(spec, kind, spending))
 
 
-def _build_faults(spec: Spec, kind: str, spending: Spending) -> Sequence[str]:
-    """Return what is wrong with a plug-in's name, options, or the values of its options."""
+def _build_faults(spec: Spec, kind: str, spending: Spending | None) -> Sequence[str]:
+    """Return what is wrong with a plug-in's name, options, or the values of its options.
+
+    Where it is to spend something, what it has to say about that itself is among it.
+    """
     registry = Registry.of(kind)
     found = registry.faults(spec)
     if found:
         return found
     try:
         built = registry.build(spec)
-        return tuple(built.faults(spending)) if kind == "diagnosers" and isinstance(built, Scrutable) else ()
+        return tuple(built.faults(spending)) if spending is not None and isinstance(built, Scrutable) else ()
     except RcabenchError as error:
         return (str(error),)
 
 
-def _limits(plain: Mapping[str, Any]) -> Spending:
-    """Return what a diagnosis may cost, as far as it can be read; `_shape_faults` speaks of the rest."""
+def _tracing_faults(written: object) -> Iterator[str]:
+    if isinstance(written, Mapping) and written.get("otlp") is True:
+        from rcabench.agents.llm.tracing import require_otlp
+
+        try:
+            require_otlp()
+        except PluginError as error:
+            yield f"tracing.otlp: {error}"
+
+
+def _limits(plain: Mapping[str, Any]) -> Spending | None:
+    """Return what a diagnosis may cost, as far as it can be read; `_shape_faults` speaks of the rest.
+
+    None for a replay, which spends nothing: it needs neither prices nor keys.
+    """
+    if plain.get("cassettes") == TapeMode.REPLAY:
+        return None
     try:
         spending = _SpendingSection.model_validate(plain.get("spending", {})).limits()
     except ValidationError:

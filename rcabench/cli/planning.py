@@ -30,7 +30,7 @@ def probe_and_show(plan: Plan, folder: Path, *, first: int) -> None:
     with progress(f"{plan.name}: first {first}") as watch:
         record = run(plan, folder, watch=watch, first=first)
     paid = sum(result.diagnosis.usage.usd or 0.0 for result in record.results)
-    typer.echo(f"probed:      {len(record.results)} diagnoses for ${paid:.4f}, kept in {shown_path(folder)}")
+    typer.echo(f"probed:      {len(record.results)} diagnoses{_for(paid)}, kept in {shown_path(folder)}")
     show_forecast(plan, folder, None)
     typer.echo(f"\nGo on with:  the same options, `rcabench run`, and --out {shown_path(folder)}")
 
@@ -43,13 +43,17 @@ def forecast_lines(found: Forecast) -> Iterator[str]:
     yield f"diagnosers:  {len(found.shares)}"
     yield f"diagnoses:   {planned} = {cases} cases x {len(found.shares)} diagnosers x {found.attempts} attempt(s)"
     if left < planned:
-        yield f"recorded:    {planned - left} of them, for ${found.spent_usd:.4f}; {left} are left"
+        yield f"recorded:    {planned - left} of them{_for(found.spent_usd)}; {left} are left"
     yield f"measured:    {found.measured_on or 'nothing; only limits are known. Try --probe 3, or --measured RUN'}"
     yield ""
     yield from _table(found)
     yield ""
     yield from _money_lines(found)
     yield from _time_lines(found)
+
+
+def _for(usd: float) -> str:
+    return f", for ${usd:.4f}" if usd else ""
 
 
 def _table(found: Forecast) -> Iterator[str]:
