@@ -16,7 +16,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from rcabench import __version__
 from rcabench.agents.llm.otlp import Sent
 from rcabench.agents.llm.tracing import require_otlp, shutdown_tracing, span
-from rcabench.core.errors import PluginError
+from rcabench.config import plan_from
+from rcabench.core.errors import ConfigError, PluginError
 from rcabench.core.session import Session, Tracing, session
 
 KEY = ("shop", "i-7f3a", "llm", 0)
@@ -192,6 +193,31 @@ def test_a_missing_exporter_is_told_before_a_run_and_does_not_spoil_one_under_wa
     assert shutdown_tracing() == Sent()
     assert len(opened.spans) == 2
     assert "pip install" in caplog.text
+
+
+def test_an_experiment_that_cannot_send_its_spans_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = {"name": "x", "datasets": ["demo"], "diagnosers": ["random"], "tracing": {"otlp": True}}
+    assert plan_from(written, source="test").tracing.otlp
+
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
+
+    with pytest.raises(ConfigError, match=r"tracing\.otlp: spans cannot be sent over OTLP"):
+        plan_from(written, source="test")
+
+
+def test_spans_for_which_there_was_no_room_are_counted_and_told_of(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "10")
+    monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "10")
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "60000")
+    opened = worked(chats=3_000)
+
+    sent = shutdown_tracing()
+
+    assert len(opened.spans) == 3_001 == sent.arrived + sent.lost
+    assert sent.lost > 0
+    assert f"{sent.lost} of 3001 agent spans did not arrive" in caplog.text
 
 
 def test_where_the_exporter_is_installed_nothing_is_missing() -> None:

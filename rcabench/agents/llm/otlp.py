@@ -55,8 +55,16 @@ class Collector(SpanProcessor):
         self._batches.on_end(span)
 
     def shutdown(self) -> None:
-        """Send what waits, for as long as the SDK is willing to."""
+        """Send what waits, for as long as the SDK is willing to; say what did not arrive, unless that is known."""
         self._batches.shutdown()  # type: ignore[no-untyped-call]  # the SDK leaves it untyped
+        sent = self.sent()
+        if sent.lost and not self._exporter.warned:
+            logging.getLogger("rcabench.tracing").warning(
+                "%d of %d agent spans did not arrive at the OTLP collector; the run's own files hold them all. "
+                "Raise OTEL_BSP_MAX_QUEUE_SIZE.",
+                sent.lost,
+                sent.lost + sent.arrived,
+            )
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Send what waits."""
@@ -89,7 +97,7 @@ class _Counted(SpanExporter):
         self.arrived = 0
         self._inner = inner
         self._silent_until = float("-inf")
-        self._warned = False
+        self.warned = False
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         if time.monotonic() < self._silent_until:
@@ -100,8 +108,8 @@ class _Counted(SpanExporter):
             self.arrived += len(spans)
             return result
         self._silent_until = time.monotonic() + _PAUSE_SECONDS
-        if not self._warned:
-            self._warned = True
+        if not self.warned:
+            self.warned = True
             reason = complaints[0] if complaints else "no reason given"
             logging.getLogger("rcabench.tracing").warning(
                 "agent spans do not arrive at the OTLP collector (%s); the run goes on, and its own files hold them "
