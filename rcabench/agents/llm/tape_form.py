@@ -106,16 +106,16 @@ class Scribe:
 
 
 def _plain_message(message: Message, made: int, place: str | None) -> Plain:
-    plain: Plain = {"role": message.role.value, "text": message.text}
+    plain: Plain = {"role": message.role.value, "text": speakable(message.text)}
     if message.tool_calls:
         plain["tool_calls"] = [
-            {"id": f"#{number}", "name": call.name, "arguments": call.arguments}
+            {"id": f"#{number}", "name": speakable(call.name), "arguments": speakable(call.arguments)}
             for number, call in enumerate(message.tool_calls, start=made + 1)
         ]
     if message.tool_call_id is not None:
-        plain["tool_call_id"] = place or message.tool_call_id
+        plain["tool_call_id"] = place or speakable(message.tool_call_id)
     if message.tool_name is not None:
-        plain["tool_name"] = message.tool_name
+        plain["tool_name"] = speakable(message.tool_name)
     if message.failed:
         plain["failed"] = True
     return plain
@@ -126,7 +126,6 @@ def _plain_tool(tool: ToolSpec) -> Plain:
 
 
 def _digest(plain: Any) -> str:
-    # Escaped, for texts may hold halves of characters, which have no bytes.
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"), default=_as_plain)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -197,7 +196,7 @@ def difference(asked: Sheet, n: int, entries: Sequence[Mapping[str, Any]], parts
     nearest, entry = _nearest(wanted, entries, parts)
     if entry["request"] == asked.digest:
         times = sum(other["request"] == asked.digest for other in entries)
-        return f"the same request is recorded {times} times only, and is made for the {n + 1}. time"
+        return f"this very request is recorded {times} time(s), and was made {n + 1} times"
     lines = difflib.unified_diff(
         nearest, wanted, fromfile=f"recorded ({entry['request'][:12]})", tofile=f"asked ({asked.digest[:12]})", n=1,
         lineterm="",
