@@ -93,3 +93,11 @@ def test_all_diagnosers_of_a_dataset_are_judged_by_the_same_score() -> None:
     record = small_run({"quick": {"a": {"host.AC@1": 1.0}}, "slow": {"a": {AC: 1.0}}}, attempts=2)
 
     assert [row.repeats.metric for row in summarise([record]) if row.repeats] == [AC, AC]
+
+
+def test_a_dataset_without_services_is_judged_by_its_hosts() -> None:
+    (row,) = summarise([small_run({"team": {"a": [{"host.AC@1": 1.0}, {"host.AC@1": 0.0}]}}, attempts=2)])
+
+    assert row.repeats is not None
+    assert (row.repeats.metric, row.repeats.pass_at[1].value) == ("host.AC@1", 1.0)
+    assert (row.expense.metric, row.expense.right, row.expense.judged) == ("host.AC@1", 1, 2)
