@@ -152,9 +152,16 @@ def test_every_installed_plugin_is_a_frozen_described_dataclass(kind: str, name:
     assert not summary.startswith(f"{plugin.__name__}(")
 
 
+NEEDED_OPTIONS = {"llm": "model", "recorded": "answers"}
+
+
 @pytest.mark.parametrize("name", Registry.of("diagnosers").names())
-def test_every_installed_diagnoser_works_without_options(name: str) -> None:
-    assert Registry.of("diagnosers").faults(Spec(name=name)) == ()
+def test_every_installed_diagnoser_works_without_options_or_names_the_one_that_it_needs(name: str) -> None:
+    faults = Registry.of("diagnosers").faults(Spec(name=name))
+    if name in NEEDED_OPTIONS:
+        assert faults == (f"diagnosers plug-in {name!r} needs the option {NEEDED_OPTIONS[name]!r}",)
+    else:
+        assert faults == ()
 
 
 def test_without_anything_alike_there_is_no_guess() -> None:
