@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -195,8 +196,10 @@ def test_a_missing_exporter_is_told_before_a_run_and_does_not_spoil_one_under_wa
     assert "pip install" in caplog.text
 
 
-def test_an_experiment_that_cannot_send_its_spans_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    written = {"name": "x", "datasets": ["demo"], "diagnosers": ["random"], "tracing": {"otlp": True}}
+def test_an_experiment_that_cannot_send_its_spans_is_refused(
+    tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = {"name": "x", "datasets": [str(tiny_dataset)], "diagnosers": ["random"], "tracing": {"otlp": True}}
     assert plan_from(written, source="test").tracing.otlp
 
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
