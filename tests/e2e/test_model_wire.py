@@ -135,6 +135,46 @@ async def test_what_is_sent_is_what_was_asked(wire: WireName, stream: bool) -> N
     assert options["temperature"] == 0.25
 
 
+NASTY = (
+    "{}",
+    "{",
+    "",
+    "null",
+    "[]",
+    '{"limit": 1e999}',
+    '{"\\ud800": "\\udc00"}',
+    '{"x": NaN}',
+    '"\ud800"',
+    "[" * 9000,
+)
+
+
+@each_wire
+@streamed_or_not
+async def test_a_conversation_goes_on_whatever_the_model_wrote_in_it(wire: WireName, stream: bool) -> None:
+    names = ("top", "", "no such tool", "x" * 300, "ä")
+    calls = tuple(
+        ToolCall(id=f"c{position}{name[:1]}", name=name, arguments=text)
+        for position, text in enumerate(NASTY)
+        for name in names
+    )
+    async with ScriptedServer(Fixed(["fine"])) as server:
+        model = AutogenModel(card_for(server, wire=wire, stream=stream))
+        history = after(Reply(text="half of \ud83d", tool_calls=calls), "result \udfff")
+        for tools in ((TOOL,), ()):
+            assert (await model.complete(Request(messages=history, tools=tools))).text == "fine"
+        await model.close()
+        assert list(server.refused) == []
+
+
+@each_wire
+@streamed_or_not
+async def test_what_a_model_writes_can_be_kept_in_a_file(wire: WireName, stream: bool) -> None:
+    half = ScriptedReply(text="half of \ud83d", tool_calls=(ToolCall(id="1", name="top", arguments='{"\ud800": 1}'),))
+    reply = await answer(half, wire, stream=stream)
+    assert "".join([reply.text, *(call.arguments for call in reply.tool_calls)]).encode()
+
+
 @each_wire
 @streamed_or_not
 async def test_two_wishes_at_once_have_different_ids(wire: WireName, stream: bool) -> None:

@@ -18,7 +18,7 @@ from autogen_core.tools import ToolSchema
 from rcabench.agents.llm.access import Access, access_to
 from rcabench.agents.llm.card import ModelCard
 from rcabench.agents.llm.chat import FinishReason, ModelError, Reply, Request, ToolCall
-from rcabench.agents.llm.conversion import autogen_messages, autogen_tools, usable_calls
+from rcabench.agents.llm.conversion import autogen_messages, autogen_tools, sendable, usable_calls
 from rcabench.agents.llm.failure import as_model_error, without_secrets
 from rcabench.agents.llm.overheard import (
     Overheard,
@@ -141,14 +141,15 @@ class AutogenModel:
             return Reply(text=text, model=self._card.model)
         finish = FinishReason.TOOL_CALLS if calls else heard.finish_reason
         self._refuse(heard, finish, answered=bool(text.strip() or calls))
+        thought = heard.thought or (result.thought if said else None)
         return Reply(
-            text=text,
+            text=sendable(text),
             tool_calls=calls,
             finish_reason=finish,
             tokens=replace(heard.tokens, output=heard.tokens.output or None),
-            model=heard.model,
-            id=heard.id,
-            thought=heard.thought or (result.thought if said else None),
+            model=heard.model and sendable(heard.model),
+            id=heard.id and sendable(heard.id),
+            thought=thought and sendable(thought),
         )
 
     def _refuse(self, heard: Overheard, finish: FinishReason, *, answered: bool) -> None:
@@ -192,7 +193,10 @@ async def close_models() -> None:
 def _calls(result: CreateResult, request: Request, *, rename: bool) -> tuple[ToolCall, ...]:
     if isinstance(result.content, str):
         return ()
-    calls = [ToolCall(id=call.id or "", name=call.name, arguments=call.arguments) for call in result.content]
+    calls = [
+        ToolCall(id=sendable(call.id or ""), name=call.name, arguments=sendable(call.arguments))
+        for call in result.content
+    ]
     return usable_calls(calls, request, rename=rename)
 
 

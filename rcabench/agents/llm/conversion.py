@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
@@ -49,9 +50,21 @@ def autogen_tools(request: Request, provider: str) -> list[ToolSchema]:
     description of a parameter, so the rest of its schema goes into the description.
     """
     if provider == "anthropic" and not request.tools:
-        names = {call.name for message in request.messages for call in message.tool_calls}
+        names = {_name(call) for message in request.messages for call in message.tool_calls}
         return [ToolSchema(name=name, parameters=_parameters({})) for name in sorted(names)]
     return [_tool(spec, told=provider == "ollama") for spec in request.tools]
+
+
+def sendable(text: str) -> str:
+    """Return a text that can be written in UTF-8; halves of characters, which models write now and then, are replaced.
+
+    Example:
+        >>> sendable("cart \\ud83d is \\ud83d\\ude42")
+        'cart \ufffd is 🙂'
+    """
+    if text.isascii():
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def usable_calls(calls: Sequence[ToolCall], request: Request, *, rename: bool = False) -> tuple[ToolCall, ...]:
@@ -73,29 +86,37 @@ def usable_calls(calls: Sequence[ToolCall], request: Request, *, rename: bool = 
 
 
 def _spoken(message: Message, *, may_be_system: bool) -> LLMMessage:
+    text = sendable(message.text)
     if message.role is Role.SYSTEM and may_be_system:
-        return SystemMessage(content=message.text)
+        return SystemMessage(content=text)
     if message.role is not Role.ASSISTANT:
-        return UserMessage(content=message.text, source="user")
+        return UserMessage(content=text, source="user")
     if message.tool_calls:
-        calls = [FunctionCall(id=call.id, name=call.name, arguments=_object(call)) for call in message.tool_calls]
-        return AssistantMessage(content=calls, thought=message.text.rstrip() or None, source="assistant")
-    return AssistantMessage(content=message.text.rstrip() or _NOTHING_SAID, source="assistant")
+        calls = [FunctionCall(id=call.id, name=_name(call), arguments=_object(call)) for call in message.tool_calls]
+        return AssistantMessage(content=calls, thought=text.rstrip() or None, source="assistant")
+    return AssistantMessage(content=text.rstrip() or _NOTHING_SAID, source="assistant")
+
+
+def _name(call: ToolCall) -> str:
+    """Return a name that providers take, whatever the model made up."""
+    return re.sub(r"[^A-Za-z0-9_-]", "_", call.name)[:64] or "unnamed"
 
 
 def _object(call: ToolCall) -> str:
     """Return the arguments as a JSON object, which all but OpenAI's own servers insist on."""
     try:
-        if isinstance(json.loads(call.arguments), dict):
-            return call.arguments
+        value = json.loads(call.arguments)
+        if isinstance(value, dict):
+            text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+            return call.arguments if sendable(text) == text else sendable(text)
     except (ValueError, RecursionError):
         pass
-    return json.dumps({"unreadable_arguments": call.arguments})
+    return json.dumps({"unreadable_arguments": sendable(call.arguments)})
 
 
 def _result(message: Message) -> FunctionExecutionResult:
     return FunctionExecutionResult(
-        content=message.text,
+        content=sendable(message.text),
         call_id=message.tool_call_id or "",
         name=message.tool_name or "tool",
         is_error=message.failed,

@@ -122,6 +122,7 @@ def without_secrets(text: str, secrets: Sequence[str] = ()) -> str:
     """Return a text on one line, shortened, without these secrets and without anything that looks like one."""
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         text = text.replace(secret, "[redacted:key]")
+    text = text.encode("utf-8", "replace").decode()
     line = " ".join(redacted(text[: 20 * _LONGEST_MESSAGE]).split())
     return line if len(line) <= _LONGEST_MESSAGE else f"{line[:_LONGEST_MESSAGE]}..."
 
