@@ -274,9 +274,27 @@ class EventList(Question):
     windows: tuple[TimeWindow, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Select(Question):
+    """What one SQL query (DuckDB's dialect) finds in the tables of the incident, each row as a JSON object.
+
+    The tables are `metrics`, `spans`, `logs`, `events` and `topology`, with the columns of a recording;
+    they hold what lies in the windows (the topology has no time), and nothing else can be named. A query
+    that says no order is answered in the order of its values. Times are UTC, in ISO 8601; numbers that are
+    not finite are null. A backend that speaks no SQL refuses this question.
+    """
+
+    columns: ClassVar[tuple[str, ...]] = ("record",)
+    windows: tuple[TimeWindow, ...] = ()
+    sql: str
+    tables: tuple[str, ...] = ()
+    """Tables that the query may name; none listed means all."""
+    limit: int = 50
+
+
 QUESTIONS: tuple[type[Question], ...] = (
     Coverage, Components, Topology, MetricPoints, MetricChanges, OperationChanges, EdgeChanges,
     CallChanges, SpanLogChanges, OperationSeries, SlowestSpans, TraceSpans, ErrorChanges,
-    TemplateChanges, TemplateSeries, LogLines, EventList,
+    TemplateChanges, TemplateSeries, LogLines, EventList, Select,
 )  # fmt: skip
 """Every question, so that backends and the conformance suite can prove that none is forgotten."""

@@ -28,7 +28,7 @@ STRINGS: frozenset[str] = frozenset(
     {
         "modality", "source", "target", "kind", "metric", "service", "pod", "host", "operation", "status",
         "caller_service", "caller_pod", "callee_service", "callee_pod", "child_service", "child_operation",
-        "trace_id", "span_id", "parent_span_id", "severity", "body", "template", "text",
+        "trace_id", "span_id", "parent_span_id", "severity", "body", "template", "text", "record",
     }
 )  # fmt: skip
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import duckdb
 
-from rcabench.core.question import Question, TraceSpans
+from rcabench.core.question import Question, Select, TraceSpans
 from rcabench.core.time import TimeWindow, from_micros, intersections
 from rcabench.telemetry.answer import answer_from, empty_answer
 from rcabench.telemetry.base import COLUMNS
 from rcabench.telemetry.sql import Statement, statement_for, trace_bounds
+from rcabench.telemetry.sql_room import TABLES, Source, SqlRoom
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,11 +49,16 @@ class Engine:
         # The files stay as they are while a recording is open, so their footers are read once.
         self._connection.execute("SET GLOBAL parquet_metadata_cache = true")
         self._looks_traces_up = False
+        self._memory_limit = memory_limit
+        self._sources: dict[str, Source] = {}
+        self._rooms: list[SqlRoom] = []
+        self._lock = threading.Lock()
 
-    def create_view(self, table: str, source: str) -> None:
-        """Let `table` stand for `source`, an SQL relation."""
+    def create_view(self, table: str, source: Source) -> None:
+        """Let `table` stand for what `source` reads."""
+        self._sources[table] = source
         columns = ", ".join(f'"{column}"' for column in COLUMNS[table])
-        self._connection.execute(f"CREATE VIEW {table} AS SELECT {columns} FROM {source}")
+        self._connection.execute(f"CREATE VIEW {table} AS SELECT {columns} FROM {source.relation}")
 
     def create_table(self, table: str, frame: pd.DataFrame | None = None) -> None:
         """Hold `table` in memory: empty, or with the rows of `frame`, whose missing columns are null."""
@@ -92,6 +99,8 @@ class Engine:
             QuestionError: it is none of `QUESTIONS`, or a number in it makes no sense.
             duckdb.Error: the data cannot be read.
         """
+        if type(question) is Select:
+            return self._room().ask(question)
         if isinstance(question, TraceSpans) and self._looks_traces_up:
             narrowed = self.narrowed(question)
             if narrowed is None:
@@ -101,6 +110,23 @@ class Engine:
             # Only an ENUM column comes as a Categorical, and no table has one.
             arrays = cast("dict[str, np.ndarray[Any, Any]]", _run(cursor, statement_for(question)).fetchnumpy())
             return answer_from(question, arrays)
+
+    def _room(self) -> SqlRoom:
+        """Return the room for SQL, built when it is first needed."""
+        with self._lock:
+            if not self._rooms:
+                held = [table for table in TABLES if table not in self._sources]
+                with self._connection.cursor() as cursor:
+                    frames = {table: cursor.sql(f"SELECT * FROM {table}").to_arrow_table() for table in held}
+                self._rooms.append(
+                    SqlRoom(
+                        sources={table: source for table, source in self._sources.items() if table in TABLES},
+                        frames=frames,
+                        types=DUCKDB_TYPES,
+                        memory_limit=self._memory_limit,
+                    )
+                )
+            return self._rooms[0]
 
     def narrowed(self, question: TraceSpans) -> TraceSpans | None:
         """Cut the question down to the stretch that the side index gives for the trace; None if it knows none."""
@@ -121,6 +147,9 @@ class Engine:
 
     def close(self) -> None:
         """Let go of memory and files."""
+        with self._lock:
+            while self._rooms:
+                self._rooms.pop().close()
         self._connection.close()
 
     def __enter__(self) -> Self:

@@ -17,6 +17,7 @@ from rcabench.core.question import MetricPoints, Question
 from rcabench.telemetry.base import COLUMNS
 from rcabench.telemetry.engine import DUCKDB_TYPES, Engine
 from rcabench.telemetry.metric_file import MetricFile
+from rcabench.telemetry.sql_room import Source
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -131,8 +132,8 @@ class ParquetTelemetry:
         return DataError(self.folder, f"cannot be queried: {_first_line(error, self.folder)}", remedy=_REMEDY)
 
 
-def _checked(engine: Engine, table: str, file: Path) -> str:
-    """Return the relation that reads `file`, once its footer and columns have been found right."""
+def _checked(engine: Engine, table: str, file: Path) -> Source:
+    """Return what reads `file`, once its footer and columns have been found right."""
     relation = _relation(file)
     try:
         found = engine.describe(relation)
@@ -144,7 +145,7 @@ def _checked(engine: Engine, table: str, file: Path) -> str:
         if found[column] != DUCKDB_TYPES[kind]:
             problem = f"column {column!r} is {found[column]}, expected {DUCKDB_TYPES[kind]}"
             raise DataError(file, problem, remedy=_REMEDY)
-    return relation
+    return Source(relation=relation, file=str(file), pattern=_pattern(file))
 
 
 def _relation(file: Path) -> str:
@@ -153,13 +154,14 @@ def _relation(file: Path) -> str:
 
 
 def _literal(file: Path) -> str:
-    """Return an SQL literal that names exactly this file, whatever its name holds.
-
-    A view cannot take parameters, so the name is quoted; brackets keep `*`, `?` and `[` from
-    being read as patterns.
-    """
-    escaped = re.sub(r"([*?\[])", r"[\1]", str(file)).replace("'", "''")
+    """Return an SQL literal that names exactly this file, whatever its name holds; a view cannot take parameters."""
+    escaped = _pattern(file).replace("'", "''")
     return f"'{escaped}'"
+
+
+def _pattern(file: Path) -> str:
+    """Return the file's name with `*`, `?` and `[` in brackets, which keep them from being read as patterns."""
+    return re.sub(r"([*?\[])", r"[\1]", str(file))
 
 
 def _first_line(error: Exception, file: Path) -> str:

@@ -14,7 +14,7 @@ from rcabench.testing.builders import (
 )
 from rcabench.testing.dataset_checks import check_dataset_adapter
 from rcabench.testing.diagnoser_checks import check_diagnoser
-from rcabench.testing.questions import small_questions
+from rcabench.testing.questions import question_of, small_questions
 from rcabench.testing.reporter_checks import check_reporter, small_record
 from rcabench.testing.scorer_checks import check_scorer
 from rcabench.testing.scripted import (
@@ -50,6 +50,7 @@ __all__ = [
     "check_telemetry",
     "framed",
     "healthy_incident",
+    "question_of",
     "right_verdict",
     "service_verdict",
     "small_case",

@@ -7,7 +7,7 @@ from dataclasses import fields
 from datetime import timedelta
 from typing import Any
 
-from rcabench.core.question import QUESTIONS, Question, TraceSpans
+from rcabench.core.question import QUESTIONS, Question, Select, TraceSpans
 from rcabench.core.time import TimeWindow, parse_utc
 from rcabench.testing.system import END, ONSET, START
 
@@ -40,7 +40,21 @@ _FILTERS: Mapping[str, tuple[Any, ...]] = {
     "template_ids": ((2, 4),),
     "trace_id": (_TRACE_AT_ONSET, "no such trace"),
     "contains": ("timed out", "%", "TIMED"),
+    "tables": (("spans", "metrics"),),
+    "sql": (
+        "SELECT service, pod, count(*) AS n, max(value) AS top FROM metrics GROUP BY ALL ORDER BY n DESC, service, pod",
+        "SELECT * FROM events",
+        "WITH busy AS (SELECT source AS service FROM topology WHERE kind = 'calls') SELECT DISTINCT * FROM busy",
+        "SELECT body, time FROM logs WHERE severity = 'ERROR' -- worst",
+        "SELECT service, value FROM metrics WHERE metric = 'no such metric';",
+    ),
 }
+
+_NEEDED: Mapping[type[Question], Mapping[str, Any]] = {
+    TraceSpans: {"trace_id": _TRACE_AT_ONSET},
+    Select: {"sql": "SELECT operation, status, count(*) AS spans, min(time) AS first FROM spans GROUP BY ALL"},
+}
+"""What a question of a kind cannot do without."""
 
 
 def small_questions() -> tuple[Question, ...]:
@@ -53,14 +67,23 @@ def small_questions() -> tuple[Question, ...]:
     return tuple(question for kind in QUESTIONS for question in _variants(kind))
 
 
+def question_of(kind: type[Question], **options: Any) -> Question:
+    """Return a question of a kind about the small system, with what it cannot do without.
+
+    Example:
+        >>> question_of(Select).columns
+        ('record',)
+    """
+    return kind(**{**_NEEDED.get(kind, {}), **options})
+
+
 def _variants(kind: type[Question]) -> tuple[Question, ...]:
     names = {field.name for field in fields(kind)}
-    needed = {"trace_id": _TRACE_AT_ONSET} if kind is TraceSpans else {}
     options = [{name: value} for name, values in _FILTERS.items() if name in names for value in values]
     chosen: list[tuple[Mapping[str, Any], Mapping[str, Any]]] = [(stretch, {}) for stretch in _STRETCHES]
     chosen += [(_STRETCHES[2 * (place % 2)], option) for place, option in enumerate(options)]
     found = (
-        kind(**{**needed, **{name: value for name, value in stretch.items() if name in names}, **option})
+        question_of(kind, **{name: value for name, value in stretch.items() if name in names}, **option)
         for stretch, option in chosen
     )
     return tuple(dict.fromkeys(found))

@@ -16,6 +16,7 @@ from rcabench.core.question import (
     LogLines,
     MetricPoints,
     Question,
+    Select,
     SlowestSpans,
     TemplateSeries,
     TraceSpans,
@@ -24,7 +25,7 @@ from rcabench.core.time import TimeWindow
 from rcabench.telemetry.answer import dtype_of, empty_answer
 from rcabench.telemetry.base import COLUMNS, Telemetry
 from rcabench.telemetry.memory import MemoryTelemetry
-from rcabench.testing.questions import small_questions
+from rcabench.testing.questions import question_of, small_questions
 from rcabench.testing.system import Frames, small_recording
 
 MakeTelemetry = Callable[[Frames], Telemetry]
@@ -39,6 +40,9 @@ def check_telemetry(
     tables: Collection[str] = tuple(COLUMNS),
 ) -> None:
     """Check that a backend answers as `rcabench.core.question` says.
+
+    `Select` is optional: a backend that speaks no SQL refuses it with a QuestionError, whether it is listed in
+    `unsupported` or not. One that answers it has to answer as the others do.
 
     A backend that holds some modalities only answers questions about the others without rows, so that diagnosers
     can use it as they use a recording in which these are missing.
@@ -57,6 +61,8 @@ def check_telemetry(
     frames = {table: frame for table, frame in small_recording().items() if table in tables}
     telemetry = make(frames)
     assert isinstance(telemetry, Telemetry), f"{type(telemetry).__name__} has no method `ask(question)`"
+    if Select not in unsupported and not _speaks_sql(telemetry):
+        unsupported = (*unsupported, Select)
     _check_answers(telemetry, frames, unsupported)
     if "spans" in frames and SlowestSpans not in unsupported:
         _check_half_open(telemetry, frames)
@@ -83,6 +89,14 @@ def check_answer(question: Question, answer: pd.DataFrame) -> None:
             kinds = {type(value) for value in answer[column]} - {str, type(None)}
             assert not kinds, f"{question!r}: column {column!r} holds {kinds}, expected text or None"
     assert list(answer.index) == list(range(len(answer))), f"{question!r}: the index is not 0, 1, 2, ..."
+
+
+def _speaks_sql(telemetry: Telemetry) -> bool:
+    try:
+        telemetry.ask(question_of(Select))
+    except QuestionError:
+        return False
+    return True
 
 
 def _check_answers(telemetry: Telemetry, frames: Frames, unsupported: tuple[type[Question], ...]) -> None:
@@ -127,7 +141,8 @@ def _check_refusals(telemetry: Telemetry, unsupported: tuple[type[Question], ...
         """A question that nobody knows."""
 
     refused: list[Question] = [Stranger(), SlowestSpans(limit=0), LogLines(limit=-1), TemplateSeries(step_seconds=0)]
-    refused += [TraceSpans(trace_id="x") if kind is TraceSpans else kind() for kind in unsupported]
+    refused += [question_of(kind) for kind in unsupported]
+    refused += [Select(sql=sql) for sql in ("DROP TABLE spans", "SELECT * FROM nowhere", "SELECT 1; SELECT 2", "")]
     for question in refused:
         try:
             telemetry.ask(question)
@@ -177,7 +192,7 @@ def _check_missing_modalities(make: MakeTelemetry, recording: Frames, unsupporte
     for kind in QUESTIONS:
         if kind in unsupported:
             continue
-        question: Question = TraceSpans(trace_id="x") if kind is TraceSpans else kind()
+        question = question_of(kind)
         answer = only_events.ask(question)
         check_answer(question, answer)
         if kind.__name__ not in ("Coverage", "Components", "EventList"):

@@ -16,7 +16,7 @@ from rcabench.plugins import Registry
 from rcabench.telemetry.memory import MemoryTelemetry
 from rcabench.telemetry.parquet import ParquetTelemetry
 from rcabench.telemetry.replay import Replay
-from rcabench.testing import Frames, check_answer, check_telemetry, small_questions, write_recording
+from rcabench.testing import Frames, check_answer, check_telemetry, question_of, small_questions, write_recording
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def test_a_backend_may_refuse_questions_that_it_names() -> None:
 def _answers() -> Iterator[tuple[Question, pd.DataFrame]]:
     telemetry = MemoryTelemetry()
     for kind in QUESTIONS:
-        question: Question = TraceSpans(trace_id="x") if kind is TraceSpans else kind()
+        question = question_of(kind)
         yield question, telemetry.ask(question)
 
 

@@ -40,6 +40,7 @@ from rcabench.runner.walk import run
 from rcabench.telemetry.base import Telemetry
 from rcabench.telemetry.parquet import ParquetTelemetry
 from rcabench.telemetry.replay import Replay
+from rcabench.testing import question_of
 
 NAME = "tell-tale-cpu-of-cart"
 """The dataset's folder has a telling name: staging must not pass it on as a path."""
@@ -311,7 +312,7 @@ def test_answers_hold_nothing_from_outside_of_what_the_incident_shows(dataset: D
     with Stage() as stage, ParquetTelemetry(folder=stage.folder(dataset, case)) as telemetry:
         replay = Replay.of(case.incident, telemetry)
         for kind in QUESTIONS:
-            question = kind(trace_id="x") if kind is TraceSpans else kind()
+            question = question_of(kind)
             answer = replay.ask(question)
             for column in answer.columns:
                 if isinstance(answer[column].dtype, pd.DatetimeTZDtype):

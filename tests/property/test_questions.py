@@ -5,6 +5,7 @@ The reading below is plain Python over lists of rows; it shares no code with the
 
 from __future__ import annotations
 
+import json
 import math
 import statistics
 from collections import Counter
@@ -93,6 +94,7 @@ _FILTERS = st.fixed_dictionaries(
         "limit": st.sampled_from([1, 5, 100]),
     }
 )
+_SQL = "SELECT service, body FROM logs"
 _KINDS = tuple(kind for kind in q.QUESTIONS if kind is not q.Topology)
 
 
@@ -110,7 +112,7 @@ def test_every_question_is_answered_as_its_docstring_reads(
     frames = {table: framed(table, found) for table, found in rows.items()}
     telemetry = MemoryTelemetry(**frames, templates=framed("templates", templates))
     for kind in _KINDS:
-        given_options = {**filters, "windows": windows, "baseline": baseline, "trace_id": trace}
+        given_options = {**filters, "windows": windows, "baseline": baseline, "trace_id": trace, "sql": _SQL}
         names = {field.name for field in fields(kind)}
         question = kind(**{name: value for name, value in given_options.items() if name in names})
 
@@ -445,6 +447,13 @@ def _event_list(question: q.EventList, tables: Mapping[str, Rows]) -> Iterator[t
     return _taken(_sorted(_in_windows(question, tables["events"]), *question.columns), question.columns)
 
 
+def _select(question: q.Select, tables: Mapping[str, Rows]) -> Iterator[tuple[Any, ...]]:
+    """What `_SQL` finds, in the order of its values."""
+    found = sorted(((line["service"], line["body"]) for line in _in_windows(question, tables["logs"])), key=_key)
+    for service, body in found[: question.limit]:
+        yield (json.dumps({"service": service, "body": body}, separators=(",", ":")),)
+
+
 _READINGS: Mapping[type[q.Question], Callable[[Any, Mapping[str, Rows]], Iterable[tuple[Any, ...]]]] = {
     q.Coverage: _coverage,
     q.Components: _components,
@@ -462,4 +471,5 @@ _READINGS: Mapping[type[q.Question], Callable[[Any, Mapping[str, Rows]], Iterabl
     q.TemplateSeries: _template_series,
     q.LogLines: _log_lines,
     q.EventList: _event_list,
+    q.Select: _select,
 }

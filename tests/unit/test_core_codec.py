@@ -14,7 +14,7 @@ from rcabench.core.codec import from_plain, to_plain
 from rcabench.core.component import CallChain, ComponentRef, Level
 from rcabench.core.diagnosis import Diagnosis, Failure, FailureKind, LedgerEntry
 from rcabench.core.incident import Aspect, Hints, Incident
-from rcabench.core.question import QUESTIONS, Question, TraceSpans
+from rcabench.core.question import QUESTIONS, Question, Select, TraceSpans
 from rcabench.core.run import DatasetStamp, Manifest, ScoredDiagnosis
 from rcabench.core.score import Score
 from rcabench.core.time import TimeWindow
@@ -47,9 +47,10 @@ QUESTION: st.SearchStrategy[Question] = st.one_of(
     *(
         st.builds(kind, **({"windows": several(WINDOW)} if "windows" in kind.__dataclass_fields__ else {}))
         for kind in QUESTIONS
-        if kind is not TraceSpans
+        if kind not in (TraceSpans, Select)
     ),
     st.builds(TraceSpans, windows=several(WINDOW), trace_id=NAME),
+    st.builds(Select, windows=several(WINDOW), sql=NAME, tables=several(NAME)),
 )
 USAGE = st.builds(Usage, seconds=maybe(st.floats(0, 1e6)), queries=maybe(COUNT), calls=maybe(COUNT), usd=maybe(SHARE))
 PARTS = {name: maybe(NAME) for name in ("host", "service", "pod", "operation", "fault_type")}

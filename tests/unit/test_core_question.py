@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rcabench.core.question import QUESTIONS, MetricChanges, Question, TraceSpans
+from rcabench.core.question import QUESTIONS, MetricChanges, Question, Select, TraceSpans
 from rcabench.core.time import TimeWindow, intersections, merged
 
 
@@ -22,8 +22,11 @@ WINDOWS = st.builds(lambda start, length: window(start, start + length), st.inte
 SEVERAL = st.lists(WINDOWS, max_size=3).map(tuple)
 
 
+_NEEDED: dict[type[Question], dict[str, Any]] = {TraceSpans: {"trace_id": "t"}, Select: {"sql": "SELECT 1"}}
+
+
 def asked(kind: type[Question], **options: Any) -> Question:
-    return kind(**options, **({"trace_id": "t"} if kind is TraceSpans else {}))
+    return kind(**options, **_NEEDED.get(kind, {}))
 
 
 def has(kind: type[Question], name: str) -> bool:

@@ -37,6 +37,7 @@ from rcabench.telemetry.parquet import ParquetTelemetry
 from rcabench.telemetry.replay import Budget, Replay
 from rcabench.testing import (
     framed,
+    question_of,
     small_incident,
     small_questions,
     small_recording,
@@ -426,5 +427,5 @@ def test_a_replay_of_a_folder_answers_like_a_replay_of_memory(tmp_path: Path, te
     with ParquetTelemetry(folder=write_recording(tmp_path / "recording", small_recording())) as stored:
         one, other = Replay.of(small_incident(), stored), Replay.of(small_incident(), telemetry)
         for kind in QUESTIONS:
-            question: Question = TraceSpans(trace_id=f"{400:032x}") if kind is TraceSpans else kind()
+            question = question_of(kind)
             pd.testing.assert_frame_equal(one.ask(question), other.ask(question))
