@@ -38,6 +38,7 @@ LONGEST_NAME = 120
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@$#+%~][\w./:@$#+%~\-]*", re.ASCII)
 _FREE = frozenset({"body", "template", "text", "record"})
 """Columns that hold sentences."""
+_FIRST: Mapping[str, str] = {"change": "strongest change first; ", "duration_us": "longest first; "}
 _TITLE = re.compile(r"(?:^|\s)# ")
 _DURATION = re.compile(r"^(?:baseline_)?(?:duration|self|gap)_(?:p\d\d|mean|us)$")
 _SMALL, _LARGE = 1e-6, 1e15
@@ -82,6 +83,7 @@ def table_text(
     title: str = "Answer",
     order: Sequence[str] = (),
     strongest: str | None = None,
+    as_it_comes: bool = False,
     limit: int = 40,
     characters: int = 8000,
     advice: str = "narrow the question, or raise limit",
@@ -96,6 +98,7 @@ def table_text(
         title: the question in words, without a line break.
         order: columns to sort by, most important first, nulls last; all other columns break ties.
         strongest: a column of numbers to sort by before all others, largest first.
+        as_it_comes: keep the rows in the order that they have.
         limit: most rows to show.
         characters: most characters of text, the notice not counted; the title is always shown.
         advice: how to see what is left out.
@@ -103,7 +106,8 @@ def table_text(
     # Arrays, because a single access to a column of a frame takes as long as writing a hundred cells.
     arrays = {str(name): _array(column) for name, column in frame.items()}
     columns = {name: values for name, values in arrays.items() if not len(frame) or not _is_null(values).all()}
-    chosen = _first_rows(columns, len(frame), order, strongest, limit)
+    first = np.arange(min(limit, len(frame)))
+    chosen = first if as_it_comes else _first_rows(columns, len(frame), order, strongest, limit)
     cells_of = [_cells(name, values[chosen]) for name, values in columns.items()]
     rows = f"{len(frame)} row{'' if len(frame) == 1 else 's'}"
     lines = [f"# {_one_line(title)}: {rows}", "|".join(map(_heading, columns))]
@@ -116,8 +120,8 @@ def table_text(
         lines.append(line)
     shown = len(lines) - 2
     if shown < len(frame):
-        first = "strongest change first; " if strongest is not None else ""
-        lines.append(f"... {shown} of {rows} shown, {first}{_one_line(advice)}")
+        sorting = _FIRST.get(strongest or "", "")
+        lines.append(f"... {shown} of {rows} shown, {sorting}{_one_line(advice)}")
     return TableText(text="\n".join(lines), rows=len(frame), shown=shown)
 
 
