@@ -6,13 +6,16 @@ import asyncio
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rcabench.config import NO_LIMIT, Plan, all_scorers, plan_from
+from rcabench.agents.base import Scrutable
+from rcabench.config import NO_LIMIT, UNLIMITED, Plan, all_scorers, plan_from
 from rcabench.core.errors import ConfigError
 from rcabench.core.run import RunRecord
+from rcabench.core.session import TapeMode
+from rcabench.core.spending import Spending
 from rcabench.datasets.catalog import find_dataset
 from rcabench.datasets.folder import Dataset
 from rcabench.plugins import Registry, Spec
@@ -129,6 +132,9 @@ def evaluate(
     budget: Budget = NO_LIMIT,
     timeout_seconds: float | None = 600.0,
     jobs: int = 1,
+    concurrency: int = 1,
+    cassettes: str = "auto",
+    spending: Spending = UNLIMITED,
     limit: int | None = None,
     out: Path | str | None = None,
     scorers: Scorer | str | Sequence[Scorer | str] = (),
@@ -147,6 +153,10 @@ def evaluate(
         timeout_seconds: wall time of one diagnosis.
         jobs: worker processes; with more than one, methods must be defined at the top of a module, and a
             script needs `if __name__ == "__main__":`.
+        concurrency: diagnoses in flight at once, of methods that wait for a model and say so: by a class attribute
+            `concurrent = True`, or for a function, `method.concurrent = True`.
+        cassettes: what becomes of calls to models: `auto`, `record`, `replay` or `off`; see `core.session.TapeMode`.
+        spending: what the models of one diagnosis may cost.
         limit: take the first so many cases.
         out: folder to keep the run in, to resume it or to report from it; None keeps nothing on disk.
         scorers: one or several beside those that are installed; each an object with `score(incident, truth, verdict)`,
@@ -168,13 +178,31 @@ def evaluate(
         "seed": seed,
         "timeout_seconds": timeout_seconds,
         "jobs": jobs,
+        "concurrency": concurrency,
+        "cassettes": cassettes,
+        "spending": asdict(spending),
         "cases": [case.incident.id for case in dataset.cases] if isinstance(dataset, Dataset) else [],
         "limit": limit,
     }
     objects = [spec for spec in lineup.specs if spec.label in lineup.objects]
     plan = plan_from(plain, source="evaluate()", objects=objects)
+    _refuse_faults(lineup, plan)
     plan = replace(plan, diagnosers=lineup.specs, scorers=rubric.specs, budget=budget)
     return Report(record=_outside_of_event_loops(lambda: _kept_or_not(plan, lineup, rubric, out)))
+
+
+def _refuse_faults(lineup: _Lineup, plan: Plan) -> None:
+    """Let objects say what keeps them from working, as plug-ins do."""
+    if plan.cassettes is not TapeMode.REPLAY:
+        checked: dict[str, object] = dict(lineup.objects)
+        faults = [
+            f"{label}: {fault}"
+            for label, one in checked.items()
+            if isinstance(one, Scrutable)
+            for fault in one.faults(plan.spending)
+        ]
+        if faults:
+            raise ConfigError("evaluate()", faults)
 
 
 def _kept_or_not(plan: Plan, lineup: _Lineup, rubric: _Rubric, out: Path | str | None) -> RunRecord:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import typer
@@ -10,7 +11,7 @@ import typer
 from rcabench.cli.commands import shown_path, written
 from rcabench.core.run import RunRecord
 from rcabench.plugins import Registry, Spec
-from rcabench.record import read_run
+from rcabench.record import read_run, write_span_table
 from rcabench.runner.judging import score
 
 
@@ -19,6 +20,10 @@ def show_report(runs: Sequence[Path], reporter: str, out: Path | None) -> None:
     spec = Spec.parse(reporter)
     chosen = Registry.of("reporters").build(spec)
     records = [scored(run) for run in runs]
+    # Somebody else's run may be read, if not written.
+    with suppress(OSError):
+        for run in runs:
+            write_span_table(run)
     pages = chosen.render(records)
     if out is None and len(pages) == 1 and not pages[0].name.endswith(".html"):
         typer.echo(pages[0].text.rstrip("\n"))

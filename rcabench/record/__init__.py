@@ -17,6 +17,7 @@ from rcabench.record.layout import SCHEMA
 from rcabench.record.lines import Key
 from rcabench.record.reader import fingerprint, read_manifest, read_queries, read_run, read_spans, repeatable
 from rcabench.record.scores import write_scores
+from rcabench.record.span_table import write_span_table
 from rcabench.record.tapes import Cassette, cassette_file
 from rcabench.record.writer import Entry, RunWriter, set_aside
 
@@ -35,4 +36,5 @@ __all__ = [
     "repeatable",
     "set_aside",
     "write_scores",
+    "write_span_table",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
@@ -91,8 +91,27 @@ def diagnose(task: Task) -> Entry:
 
 
 def died(task: Task) -> Entry:
-    """Return what is left of a diagnosis whose process is gone: a failure, and nothing known about its cost."""
-    return _entry(task, Outcome(failure=Failure(kind=FailureKind.ERROR, message=DIED)), Usage(), ())
+    """Return what is left of a diagnosis whose process is gone: a failure, and the calls that its cassette holds."""
+    return _entry(task, Outcome(failure=Failure(kind=FailureKind.ERROR, message=DIED)), _paid(task), ())
+
+
+def _paid(task: Task) -> Usage:
+    """Return what a cassette says of the cost of its diagnosis; prices are known to its models alone."""
+    if task.cassette is None:
+        return Usage()
+    with Cassette(task.cassette, task.key, writable=False) as cassette:
+        calls = cassette.entries()
+    tokens = [found for call in calls if isinstance(found := (call.get("reply") or {}).get("tokens"), Mapping)]
+    return Usage(
+        calls=len(calls) or None,
+        input_tokens=_sum(count.get("input") for count in tokens),
+        output_tokens=_sum(count.get("output") for count in tokens),
+    )
+
+
+def _sum(counts: Iterable[object]) -> int | None:
+    known = [count for count in counts if isinstance(count, int)]
+    return sum(known) if known else None
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from rcabench.core.session import TapeMode
 from rcabench.datasets.catalog import find_dataset
 from rcabench.datasets.folder import Dataset
 from rcabench.datasets.staging import Stage
-from rcabench.record import SCHEMA, Entry, RunWriter
+from rcabench.record import SCHEMA, Entry, RunWriter, write_span_table
 from rcabench.runner.agenda import Agenda, taken, tells_onset
 from rcabench.runner.executors import executed
 from rcabench.runner.judging import built_scorers, rehearse, score
@@ -97,6 +97,7 @@ def run(
                     watch(_step(done, agenda, resumed, purse, entry))
         except DataError as error:
             raise agenda.blamed(error) from error
+    write_span_table(folder)
     return score(folder, scorers=plan.scorers, objects=scorers)
 
 

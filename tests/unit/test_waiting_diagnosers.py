@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import signal
 import threading
@@ -15,16 +16,18 @@ from typing import Any, ClassVar
 
 import pytest
 
+from rcabench.agents.baselines.random_choice import RandomChoice
 from rcabench.config import Plan, plan_from
 from rcabench.core.agent_span import AgentSpan
 from rcabench.core.diagnosis import Diagnosis, FailureKind
-from rcabench.core.errors import DiagnosisFailed, RecordError
+from rcabench.core.errors import ConfigError, DiagnosisFailed, RecordError
 from rcabench.core.incident import Incident
 from rcabench.core.run import RunRecord
 from rcabench.core.session import Session, TapeMode, current_session
 from rcabench.core.spending import Spending
 from rcabench.core.usage import Usage
 from rcabench.core.verdict import Candidate, Turn, Verdict
+from rcabench.evaluation import evaluate
 from rcabench.plugins import Spec
 from rcabench.record import fingerprint, read_run, read_spans
 from rcabench.runner.walk import Step, run
@@ -397,3 +400,64 @@ def test_what_diagnosers_declare_is_recorded_and_compared_on_resuming(tiny_datas
 
     with pytest.raises(RecordError, match=r"declared: the run has .*m-1.*, the plan .*m-2"):
         walked(Declared(model="m-2"), tiny_dataset, tmp_path / "run", limit=1)
+
+
+def test_faults_that_a_diagnoser_sees_are_refused_before_anything_runs(tiny_dataset: Path) -> None:
+    diagnoser = Declared()
+    with pytest.raises(ConfigError, match="Declared: no prices"):
+        evaluate(diagnoser, tiny_dataset, spending=Spending(usd=1.0))
+
+    assert diagnoser.sessions == []
+
+
+def test_a_replay_needs_neither_prices_nor_keys(tiny_dataset: Path) -> None:
+    evaluate(Declared(), tiny_dataset, spending=Spending(usd=1.0), cassettes="replay", limit=1)
+
+
+def test_any_limit_on_money_is_told_to_plugins_before_the_run(
+    tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Spending] = []
+
+    def faults(self: RandomChoice, spending: Spending) -> list[str]:
+        asked.append(spending)
+        return ["no prices"]
+
+    monkeypatch.setattr(RandomChoice, "faults", faults, raising=False)
+    plain = {"name": "x", "datasets": [str(tiny_dataset)], "diagnosers": ["random"], "spending": {"calls": 3}}
+    for more in ({"total_usd": 5}, {"total_usd": "much"}, {"spending": {"usd": 2.0}, "total_usd": 5.0}):
+        with pytest.raises(ConfigError, match=r"diagnosers\[0\]: no prices"):
+            plan_from({**plain, **more}, source="test")
+    plan_from({**plain, "cassettes": "replay", "total_usd": 5}, source="test")
+
+    assert asked == [Spending(calls=3, usd=5.0), Spending(calls=3), Spending(usd=2.0)]
+
+
+def test_evaluate_asks_many_at_once_with_what_they_may_spend(tiny_dataset: Path) -> None:
+    diagnoser = Waiting()
+    evaluate(diagnoser, tiny_dataset, concurrency=4, spending=Spending(tokens=9), cassettes="off")
+
+    assert diagnoser.most == 4
+    assert {(session.spending, session.mode) for session in diagnoser.sessions} == {(Spending(tokens=9), TapeMode.OFF)}
+
+
+def test_of_a_process_that_died_the_cassette_tells_what_it_had_spent(
+    tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [
+        "import os",
+        "from rcabench.core.session import current_session",
+        "async def fragile(incident, telemetry):",
+        "    tape = current_session().tape",
+        "    if not tape.entries():",
+        "        tape.append({'agent': 'a', 'reply': {'tokens': {'input': 7, 'output': 2}}})",
+        "        tape.append({'agent': 'a', 'error': {'trouble': 'model.timeout'}})",
+        "    os.abort()",
+    ]
+    (tmp_path / "fragile_and_paid.py").write_text("\n".join(lines))
+    monkeypatch.syspath_prepend(tmp_path)
+    method = importlib.import_module("fragile_and_paid").fragile
+    (result,) = evaluate(method, tiny_dataset, jobs=2, limit=1).record.results
+
+    usage = result.diagnosis.usage
+    assert (usage.calls, usage.input_tokens, usage.output_tokens, usage.usd) == (2, 7, 2, None)
