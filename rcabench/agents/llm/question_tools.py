@@ -175,6 +175,7 @@ class QuestionTool:
             order=_ORDERS.get(self.kind, ()),
             strongest=_strongest(self.kind),
             limit=values.get("limit", self._usual_limit),
+            asked=getattr(question, "limit", None),
             characters=self.characters,
             advice=self._advice,
         )

@@ -128,18 +128,12 @@ class SqlTool:
             _frame(answer["record"].tolist()),
             title=f"SQL, {stretches}",
             limit=question.limit,
+            asked=question.limit,
             characters=self.characters,
             as_it_comes=True,
             advice="select fewer columns, aggregate, or add WHERE",
         )
-        # A full answer may have been cut by the limit; nobody has counted what lies beyond.
-        full = table.rows == question.limit
-        notice = (
-            f"\n... stopped at limit {question.limit}; there may be more rows" if full and not table.truncated else ""
-        )
-        return ToolResult(
-            text=table.text + notice, question=question, rows=table.rows, truncated=table.truncated or bool(notice)
-        )
+        return ToolResult(text=table.text, question=question, rows=table.rows, truncated=table.truncated)
 
     def _question(self, arguments: Mapping[str, Any]) -> Select:
         values, faults = read_all(arguments, self._arguments)

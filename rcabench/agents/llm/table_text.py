@@ -52,16 +52,18 @@ class TableText:
         text: for the model.
         rows: that the answer has.
         shown: how many of them the text has.
+        stopped: whether the answer itself stops at a limit, so that nobody knows how much there is.
     """
 
     text: str
     rows: int
     shown: int
+    stopped: bool = False
 
     @property
     def truncated(self) -> bool:
-        """Whether rows are left out."""
-        return self.shown < self.rows
+        """Whether rows are left out, or may be."""
+        return self.shown < self.rows or self.stopped
 
 
 def rendered(frame: pd.DataFrame, *, title: str = "Answer", **options: Any) -> str:
@@ -85,6 +87,7 @@ def table_text(
     strongest: str | None = None,
     as_it_comes: bool = False,
     limit: int = 40,
+    asked: int | None = None,
     characters: int = 8000,
     advice: str = "narrow the question, or raise limit",
 ) -> TableText:
@@ -100,6 +103,7 @@ def table_text(
         strongest: a column of numbers to sort by before all others, largest first.
         as_it_comes: keep the rows in the order that they have.
         limit: most rows to show.
+        asked: most rows that the answer could have; one with as many may have been cut already.
         characters: most characters of text, the notice not counted; the title is always shown.
         advice: how to see what is left out.
     """
@@ -122,7 +126,9 @@ def table_text(
     if shown < len(frame):
         sorting = _FIRST.get(strongest or "", "")
         lines.append(f"... {shown} of {rows} shown, {sorting}{_one_line(advice)}")
-    return TableText(text="\n".join(lines), rows=len(frame), shown=shown)
+    elif asked is not None and shown >= asked:
+        lines.append(f"... stopped at {asked} rows, there may be more; {_one_line(advice)}")
+    return TableText(text="\n".join(lines), rows=len(frame), shown=shown, stopped=len(frame) == asked)
 
 
 def parsed(text: str) -> list[dict[str, str | None]]:
