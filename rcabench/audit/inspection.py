@@ -72,18 +72,21 @@ class _Heard:
     listeners: set[Key] = field(default_factory=set)
     _found: Counter[tuple[str, int, Kind, str, str]] = field(default_factory=Counter)
     _read: Counter[Voice] = field(default_factory=Counter)
-    _said: dict[tuple[str, Key], str] = field(default_factory=dict)
+    _place: tuple[str, Key] | None = None
+    _said: str = ""
 
     def hear(self, passage: Passage) -> None:
         """Take in the next passage; what is said explains what others read later."""
         self._read[passage.voice] += 1
+        # A diagnosis's passages stand together, file by file; of those before, nothing needs to be remembered.
+        if self._place != (passage.file, passage.key):
+            self._place, self._said = (passage.file, passage.key), ""
         for kind, what in self._told(passage):
             self._found[passage.file, passage.line, kind, what, f"{passage.where}, {passage.voice}"] += 1
         if passage.voice is Voice.READ:
             self.listeners.add(passage.key)
-        else:
-            place = (passage.file, passage.key)
-            self._said[place] = f"{self._said.get(place, '')}\n{passage.text.casefold()}"
+        if passage.voice is Voice.SAID or passage.by_tool:
+            self._said += f"\n{passage.text.casefold()}"
 
     def findings(self) -> list[Finding]:
         """Return what was found."""
@@ -101,8 +104,9 @@ class _Heard:
         yield from ((Kind.PATH, place) for place in self.hiding_places if place in passage.text)
         case = self.cases.get(passage.key[:2])
         if case is not None:
-            said = self._said.get((passage.file, passage.key), "")
-            yield from case.told(passage.text.casefold(), was_read=passage.voice is Voice.READ, said_before=said)
+            was_read = passage.voice is Voice.READ
+            text = passage.text.casefold()
+            yield from case.told(text, was_read=was_read, by_tool=passage.by_tool, said_before=self._said)
 
 
 def _tellings(dataset: Dataset) -> dict[str, Telling]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,7 @@ class Passage:
         voice: whether an agent read it or said it.
         text: decoded from JSON.
         where: the place within the line, in words.
+        by_tool: whether it is the result of a tool, all of whose times are the telemetry's.
     """
 
     file: str
@@ -59,6 +60,7 @@ class Passage:
     voice: Voice
     text: str
     where: str
+    by_tool: bool = False
 
 
 def passages(run: Path) -> Iterator[Passage]:
@@ -110,7 +112,8 @@ def _of_message(file: str, row: int, key: Key, message: object, where: str) -> I
     role = message.get("role") if isinstance(message, Mapping) else None
     # Its own words come back to it with every request; they are read where they were said.
     voice = Voice.SAID if role == "assistant" else Voice.READ
-    yield from _all(file, row, key, voice, message, where)
+    for passage in _all(file, row, key, voice, message, where):
+        yield replace(passage, by_tool=role == "tool")
 
 
 def _of_span(row: int, key: Key, span: Mapping[str, Any]) -> Iterator[Passage]:
@@ -124,7 +127,9 @@ def _of_span(row: int, key: Key, span: Mapping[str, Any]) -> Iterator[Passage]:
             for message in value:
                 yield from _of_message(SPANS, row, key, message, where)
         else:
-            yield from _all(SPANS, row, key, Voice.READ if attribute in _READ else Voice.SAID, value, where)
+            voice = Voice.READ if attribute in _READ else Voice.SAID
+            for passage in _all(SPANS, row, key, voice, value, where):
+                yield replace(passage, by_tool=attribute == "gen_ai.tool.call.result")
 
 
 def _decoded(value: object) -> object:

@@ -42,19 +42,22 @@ class SealedCase:
     given: str
     telling: Telling
 
-    def told(self, text: str, *, was_read: bool, said_before: str) -> Iterator[tuple[Kind, str]]:
+    def told(self, text: str, *, was_read: bool, by_tool: bool, said_before: str) -> Iterator[tuple[Kind, str]]:
         """Yield what of the truth is in a text that nothing explains.
 
         Args:
             text: in folded case.
             was_read: whether an agent was given it, rather than saying it.
-            said_before: what agents of this diagnosis said before, in folded case: from them, others may have it.
+            by_tool: whether a tool gave it: its times are those of telemetry, or of the stretches that it sums up.
+            said_before: what agents and tools said before in this diagnosis, in folded case: others may have it
+                from them.
         """
         for word, guessable in self.words.items():
             if (was_read or not guessable) and stands_in(word, text) and not self._explained(word, said_before):
                 yield Kind.TRUTH, word
         if was_read:
             yield from ((Kind.TRUTH, shape) for shape in _SHAPES if shape in text and shape not in self.given)
+        if was_read and not by_tool:
             yield from ((Kind.ONSET, found) for found in self._onset(text, said_before))
 
     def _onset(self, text: str, said_before: str) -> Iterator[str]:

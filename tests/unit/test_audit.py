@@ -271,6 +271,14 @@ def test_a_hidden_onset_is_found_where_it_was_read_however_it_is_written(
     assert found(given) == []
 
 
+def test_a_time_that_a_tool_tells_is_the_telemetry_s_and_whoever_repeats_it_has_it_from_there(
+    dataset: Path, tmp_path: Path
+) -> None:
+    run = write_run(tmp_path / "run", dataset, Leaks(tool="bucket of 10:05:06"))
+
+    assert found(run) == []
+
+
 def test_an_onset_at_which_something_is_recorded_may_have_been_read_off_the_telemetry(tmp_path: Path) -> None:
     dataset = write_dataset(tmp_path / "small", onset=ONSET)
 
