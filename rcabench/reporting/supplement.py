@@ -91,7 +91,7 @@ def usd(value: float | None) -> str:
     """
     if value is None:
         return ABSENT
-    return f"{value:.2g}" if 0.0 < value < 0.01 else f"{value:.4f}"
+    return f"{value:.2g}" if 0.0 < value < 0.001 else f"{value:.4f}"
 
 
 def right_of(expense: Expense) -> str:

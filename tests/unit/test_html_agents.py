@@ -13,6 +13,7 @@ import pytest
 from rcabench.core.agent_span import AgentSpan
 from rcabench.core.run import RunRecord
 from rcabench.core.usage import Usage
+from rcabench.record import Entry, RunWriter, read_run
 from rcabench.reporting.html import HtmlReporter
 from rcabench.reporting.pages.agent_waterfall import agent_waterfall
 from rcabench.reporting.pages.context_chart import context_charts
@@ -247,3 +248,25 @@ def test_how_many_spans_a_page_shows_can_be_chosen(tmp_path: Path, limit: int) -
 
     tables = re.findall(r'<table class="waterfall agents">.*?</table>', page, flags=re.DOTALL)
     assert [len(lines(table)) <= limit for table in tables] == [True, True]
+
+
+def test_spans_that_a_run_recorded_are_drawn_when_it_is_read_back(tmp_path: Path) -> None:
+    made = agents_report(small_dataset(tmp_path / "small"))
+    with RunWriter(tmp_path / "run", made.manifest) as writer:
+        for result in made.results:
+            writer.append(Entry(diagnosis=result.diagnosis, spans=made.spans.get(result.diagnosis.key, ())))
+
+    page = HtmlReporter().render([read_run(tmp_path / "run")])[2].text
+
+    drawn = re.findall(r'<table class="waterfall agents">.*?</table>', page, flags=re.DOTALL)
+    assert sorted(len(lines(table)) for table in drawn) == sorted([len(agent_spans()), len(agent_spans(rounds=1))])
+
+
+def test_a_scripted_diagnoser_is_marked_wherever_its_figures_stand(tmp_path: Path) -> None:
+    index = HtmlReporter().render([agents_report(small_dataset(tmp_path / "small"))])[0].text
+
+    forest = index[index.index('<table class="forest') :].partition("</table>")[0]
+    assert forest.count("scripted, no model") == 2
+    assert [row.split()[2] for row in lines(cost_chart(_group(agents_report(small_dataset(tmp_path / "again")))))] == [
+        "(scripted)"
+    ] * 2

@@ -55,7 +55,7 @@ def _is_share(score: Estimate) -> bool:
 def _context_rows(entry: Entry, curve: ContextCurve) -> list[Html]:
     return [
         tag("tr",
-            tag("th", entry.label, scope="row", class_="clip"),
+            tag("th", entry.marked, scope="row", class_="clip"),
             tag("td", _stretch(found)),
             tag("td", str(found.score.n), class_="n"),
             tag("td", format_estimate(found.score, share=_is_share(found.score), with_n=False), class_="n"),
@@ -83,10 +83,10 @@ def _context_figure(entry: Entry, curve: ContextCurve) -> Html:
         parts.append(_context_bin(found, x, y))
     told = "; ".join(f"{_stretch(found)} tokens: {found.score}" for found in curve.bins)
     caption = tag("figcaption",
-        tag("span", cut(entry.label), class_="name"),
+        tag("span", cut(entry.marked), class_="name"),
         tag("span", f"n = {curve.n}", class_="change"),
     )  # fmt: skip
-    return tag("figure", caption, _FRAME.drawing(parts, f"{entry.label}: {told}", "rot"))
+    return tag("figure", caption, _FRAME.drawing(parts, f"{entry.marked}: {told}", "rot"))
 
 
 def _context_bin(found: ContextBin, x: Axis, y: Axis) -> Html | None:

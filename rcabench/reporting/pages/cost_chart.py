@@ -38,7 +38,7 @@ def cost_chart(group: Group) -> Html | None:
     if not points:
         return None
     drawn = {point.label for point in points}
-    left_out = [entry.label for entry in group.entries if entry.label not in drawn]
+    left_out = [entry.marked for entry in group.entries if entry.marked not in drawn]
     caption = (
         f"{title(metric)} (up is better) against {unit} per diagnosis (left is cheaper); bars are 95 % intervals, n "
         "counts cases. Numbers are those of the drawing."
@@ -76,7 +76,7 @@ def _costs(group: Group) -> tuple[list[_Point], str, Callable[[float], str]]:
 
 
 def _point(entry: Entry, cost: Estimate) -> _Point:
-    return _Point(label=entry.label, cost=cost, score=entry.row.metric(entry.row.expense.metric))
+    return _Point(label=entry.marked, cost=cost, score=entry.row.metric(entry.row.expense.metric))
 
 
 def _with_interval(cost: Estimate, written: Callable[[float], str]) -> str:

@@ -29,6 +29,11 @@ class Entry:
     results: Mapping[str, tuple[ScoredDiagnosis, ...]]
     spans: Mapping[tuple[str, str, str, int], tuple[AgentSpan, ...]]
 
+    @property
+    def marked(self) -> str:
+        """The label, with a mark where a script stood for the model."""
+        return f"{self.label} (scripted)" if self.row.scripted else self.label
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Group:

@@ -101,7 +101,8 @@ def _main_row(entry: Entry, leading: str, beside: Sequence[str], best: Estimate,
     row = entry.row
     cost = row.cost
     return tag("tr",
-        tag("th", entry.label, _shortfall(entry), scope="row", title=entry.label, data_value=entry.label),
+        tag("th", entry.label, tag("small", "scripted, no model") if row.scripted else None, _shortfall(entry),
+            scope="row", title=entry.label, data_value=entry.label),
         tag("td", _whisker(entry.label, row.metric(leading), best), class_="plot"),
         _metric_cell(leading, entry, group, big=True),
         *(_metric_cell(name, entry, group) for name in beside),
