@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -188,22 +188,14 @@ def _values(columns: list[tuple[Any, ...]]) -> str:
 @contextmanager
 def _deadline(cursor: duckdb.DuckDBPyConnection, seconds: float) -> Iterator[None]:
     """Interrupt whatever the cursor does once time is up."""
-    timer = threading.Timer(seconds, _quietly(cursor.interrupt))
-    timer.daemon = True
+    timer = threading.Timer(seconds, cursor.interrupt)
     timer.start()
     try:
         yield
     finally:
+        # The cursor is closed next; nothing may hold on to it by then.
         timer.cancel()
-
-
-def _quietly(interrupt: Callable[[], None]) -> Callable[[], None]:
-    def run() -> None:
-        # The cursor may be closed by the time that the timer rings.
-        with suppress(duckdb.Error):
-            interrupt()
-
-    return run
+        timer.join()
 
 
 @contextmanager
