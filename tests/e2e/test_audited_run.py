@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from rcabench.audit import Kind, audit
 from rcabench.config import plan_from
@@ -63,7 +67,7 @@ def write_card(folder: Path, server: ScriptedServer) -> Path:
     return file
 
 
-def diagnosed(dataset: Path, folder: Path, server: ScriptedServer) -> RunRecord:
+def diagnosed(dataset: Path, folder: Path, server: ScriptedServer, *, otlp: bool = False) -> RunRecord:
     card = write_card(folder, server)
     plan = plan_from(
         {
@@ -73,7 +77,7 @@ def diagnosed(dataset: Path, folder: Path, server: ScriptedServer) -> RunRecord:
             "scorers": ["localization"],
             "onset": "hidden",
             "cassettes": "record",
-            "tracing": {"content": True, "tenant": "acme"},
+            "tracing": {"content": True, "tenant": "acme", "otlp": otlp},
         },
         source="test",
     )
@@ -123,6 +127,53 @@ def test_each_diagnosis_is_one_trace_with_the_scores_at_its_root(
     scored = {score.name: score.value for score in record.results[0].scores if score.value is not None}
     told = {event["attributes"]["gen_ai.evaluation.name"]: event for event in events}
     assert {name: event["attributes"]["gen_ai.evaluation.score.value"] for name, event in told.items()} == scored
+
+
+class _Collector(BaseHTTPRequestHandler):
+    received: ClassVar[list[ExportTraceServiceRequest]] = []
+
+    def do_POST(self) -> None:
+        self.received.append(ExportTraceServiceRequest.FromString(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def test_when_a_run_has_ended_its_spans_have_arrived_at_the_collector(
+    server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCRIPTED_API_KEY", SECRET)
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Collector) as collector:
+        threading.Thread(target=collector.serve_forever, args=(0.01,), daemon=True).start()
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{collector.server_port}")
+        record = diagnosed(write_dataset(tmp_path / NAME), tmp_path, server, otlp=True)
+        collector.shutdown()
+
+    arrived = {
+        span.span_id.hex()
+        for request in _Collector.received
+        for resource in request.resource_spans
+        for scope in resource.scope_spans
+        for span in scope.spans
+    }
+    assert arrived == {span.span_id for spans in record.spans.values() for span in spans}
+    assert SECRET not in str(_Collector.received)
+
+
+def test_every_attribute_of_a_span_is_documented(
+    server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCRIPTED_API_KEY", SECRET)
+    record = diagnosed(write_dataset(tmp_path / NAME), tmp_path, server)
+    page = Path(__file__).resolve().parents[2] / "docs" / "reference" / "agent-spans.md"
+    documented = set(re.findall(r"`([\w.]+)`", page.read_text("utf-8")))
+
+    used = {name for spans in record.spans.values() for span in spans for name in span.attributes}
+
+    assert used - documented == set()
 
 
 def test_a_symptom_that_sings_is_found_in_prompts_and_only_by_whoever_listens(

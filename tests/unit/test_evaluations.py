@@ -150,3 +150,7 @@ def test_a_diagnosis_that_was_made_again_after_a_kill_is_judged_by_its_second_tr
     file.write_text(file.read_text("utf-8") + file.read_text("utf-8").replace("a" * 16, "e" * 16), "utf-8")
 
     assert read_roots(folder)[("d", "i1", "llm", 0)].trace_id == "e" * 32
+
+    file.write_text(file.read_text("utf-8") + '{"key":["d","i1","llm",0],"spans":[]}\n', "utf-8")
+
+    assert read_roots(folder) == {}
