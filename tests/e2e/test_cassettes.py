@@ -7,6 +7,8 @@ import json
 import random
 import signal
 import sys
+import time
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -24,6 +26,7 @@ from rcabench.agents.llm.loop import LoopLimits, converse
 from rcabench.agents.llm.meter import Meter
 from rcabench.agents.llm.tool import ToolResult
 from rcabench.core.codec import to_plain
+from rcabench.core.errors import BudgetExceeded
 from rcabench.core.session import Miss, Session, TapeMode, session
 from rcabench.core.spending import Spending
 from rcabench.core.usage import Usage
@@ -107,6 +110,8 @@ async def diagnose(
     *,
     prompt: str = "find it",
     spending: Spending | None = None,
+    tool: Look | None = None,
+    tool_seconds: float = 30.0,
 ) -> Outcome:
     key = ("dataset", f"incident-{number}", "team", 0)
     with Cassette(folder / f"{number}.jsonl", key) as tape:
@@ -119,9 +124,9 @@ async def diagnose(
                         model=connect(card, opened, meter, agent, wire=wire),
                         system=f"You are the {agent} specialist.",
                         task=f"Incident {number}: {prompt}.",
-                        tools=(Look(),),
+                        tools=(tool or Look(),),
                         answer=FORM,
-                        limits=LoopLimits(calls=6),
+                        limits=LoopLimits(calls=6, tool_seconds=tool_seconds),
                         agent=agent,
                     )
                     for agent in AGENTS
@@ -224,6 +229,37 @@ async def test_refusals_by_budget_replay_where_they_fell_although_agents_race_fo
     assert sum(outcome.usage.troubles.get("coordination.budget", 0) for outcome in recorded.values() if outcome.usage)
     assert all(outcome.usage is not None and (outcome.usage.calls or 0) <= 6 for outcome in recorded.values())
     await assert_replays(recorded, tmp_path, card)
+
+
+class Unsteady(Look):
+    """A tool that takes too long, or says that the budget is used up, as chance will have it."""
+
+    def __init__(self, seed: int, *, steady: bool = False) -> None:
+        self.random = random.Random(seed)
+        self.steady = steady
+
+    def run(self, arguments: Mapping[str, Any]) -> ToolResult:
+        roll = 1.0 if self.steady else self.random.random()
+        if roll < 0.3:
+            time.sleep(0.2)
+        elif roll < 0.4:
+            raise BudgetExceeded("the telemetry's budget of 10 queries is used up")
+        return super().run(arguments)
+
+
+async def test_tools_that_failed_by_the_clock_fail_again_in_a_replay_although_they_would_not(tmp_path: Path) -> None:
+    card = ModelCard(name="scripted", provider="openai", model="scripted", prices=SCRIPTED_PRICES)
+    model = ScriptedModel(Chance(seed=5), card)
+    order = list(range(8))
+    recorded = await diagnose_all(order, tmp_path, TapeMode.RECORD, card, model, tool=Unsteady(3), tool_seconds=0.05)
+    troubles: Counter[str] = Counter()
+    for outcome in recorded.values():
+        troubles.update(outcome.usage.troubles if outcome.usage else {})
+    assert troubles["tool.timeout"] > 2
+    assert troubles["tool.failed"] > 2
+
+    replayed = await diagnose_all(order, tmp_path, TapeMode.REPLAY, card, tool=Unsteady(4, steady=True))
+    assert replayed == recorded
 
 
 async def test_a_changed_prompt_is_reported_as_the_change_that_it_is(tmp_path: Path) -> None:

@@ -435,6 +435,16 @@ async def test_a_model_that_takes_too_long_is_cut_at_the_deadline() -> None:
     assert time.monotonic() - began < 0.5
 
 
+async def test_a_tool_has_no_longer_than_the_conversation() -> None:
+    began = time.monotonic()
+    limits = LoopLimits(deadline=time.monotonic() + 0.3)
+    conversation, opened = await talk(Script(wants("{}"), CART), Look(lambda _: time.sleep(0.6)), limits=limits)
+
+    assert conversation.trouble is Trouble.DEADLINE
+    assert troubles(opened)["tool.timeout"] == 1
+    assert time.monotonic() - began < 0.95
+
+
 async def test_a_wait_between_tries_ends_at_the_deadline_of_the_conversation() -> None:
     began = time.monotonic()
     model = Script(ModelError(Trouble.RATE_LIMIT, "later", retry_after=20.0))

@@ -13,6 +13,7 @@ from rcabench.agents.llm.chat import ChatModel, FinishReason, Message, ModelErro
 from rcabench.agents.llm.connection import Connection
 from rcabench.agents.llm.history import shortened
 from rcabench.agents.llm.meter import Meter, SpendingRefused
+from rcabench.agents.llm.mishaps import Mishaps
 from rcabench.agents.llm.redaction import Redactor
 from rcabench.agents.llm.text import one_line, speakable
 from rcabench.agents.llm.tool import Tool, ToolResult
@@ -120,6 +121,8 @@ async def converse(
                 seconds=limits.tool_seconds,
                 longest=limits.result_chars,
                 count=lambda trouble: meter.count(agent, trouble),
+                mishaps=Mishaps(session=meter.session, agent=agent),
+                left=lambda: meter.seconds_left(agent),
             ),
             redactor=Redactor.of(os.environ),
             messages=[

@@ -10,6 +10,7 @@ from typing import Any
 from rcabench.agents.llm.card import ModelCard
 from rcabench.agents.llm.chat import ChatModel, ModelError, Reply, Request
 from rcabench.agents.llm.tape_form import (
+    FORMAT,
     Plain,
     Scribe,
     Sheet,
@@ -23,7 +24,6 @@ from rcabench.agents.llm.tape_form import (
 from rcabench.core.session import Miss, Session, TapeMode
 from rcabench.core.trouble import Trouble
 
-_FORMAT = 1
 _PAID = frozenset({Trouble.REFUSAL, Trouble.MALFORMED_RESPONSE, Trouble.CONTEXT_OVERFLOW})
 """Failures that say something about the request; others say something about an hour that has passed."""
 
@@ -119,7 +119,7 @@ class Taped:
             tape = self._session.tape
             mine = [entry for entry in (tape.entries() if tape else ()) if entry.get("agent") == self._agent]
             self._reel = _Reel(take=max((entry["take"] for entry in mine), default=0))
-            for entry in mine:
+            for entry in (entry for entry in mine if "request" in entry):
                 self._reel.parts.update(entry["parts"])
                 # What is recorded over does not count; within one take, the last word does.
                 if entry["take"] == self._reel.take:
@@ -157,7 +157,7 @@ class Taped:
         assert self._session.tape is not None
         self._session.tape.append(
             {
-                "format": _FORMAT,
+                "format": FORMAT,
                 "agent": self._agent,
                 "take": reel.take,
                 "n": n,

@@ -17,6 +17,9 @@ from rcabench.core.trouble import Trouble
 
 Plain = dict[str, Any]
 
+FORMAT = 1
+"""Of the entries of a tape: calls have a `request`, mishaps of tools a `label`."""
+
 _LONGEST_DIFFERENCE = 6_000
 _LONGEST_COMPARED = 20_000
 """Characters of a request that are compared; the beginning of a conversation is much the same everywhere."""

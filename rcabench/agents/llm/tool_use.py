@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from rcabench.agents.llm.chat import Message, Role, ToolCall
 from rcabench.agents.llm.json_text import found_values
+from rcabench.agents.llm.mishaps import Mishaps
 from rcabench.agents.llm.text import cut, one_line, speakable
 from rcabench.agents.llm.tool import Tool, ToolError, ToolResult
 from rcabench.agents.llm.tracing import span
@@ -76,6 +77,8 @@ class ToolUse:
         seconds: how long a tool may take.
         longest: characters of a result that a model gets to read.
         count: told of every trouble.
+        mishaps: failures that a replay has to meet again.
+        left: how many seconds the conversation has; None for any.
         results: label -> what was found; `r1`, `r2`, ... number the calls, so that failed ones leave gaps.
         exhausted: whether the telemetry answers no more.
     """
@@ -84,6 +87,8 @@ class ToolUse:
     seconds: float
     longest: int
     count: Callable[[Trouble], None]
+    mishaps: Mishaps
+    left: Callable[[], float | None]
     results: dict[str, ToolResult] = field(default_factory=dict)
     exhausted: bool = False
     _labels: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -151,12 +156,15 @@ class ToolUse:
         with span("execute_tool", wish.tool.spec.name, gen_ai__tool__call__id=wish.call.id) as opened:
             opened.set({"rcabench.label": wish.label, "gen_ai.tool.call.arguments": wish.call.arguments})
             try:
+                self.mishaps.meet(wish.label)
                 result = await self._in_thread(wish.tool, wish.arguments)
                 text = self._readable(wish.label, result)
             except ToolError as error:
+                self.mishaps.keep(wish.label, error)
                 opened.failed(error.trouble)
                 return self._failed(wish, error.trouble, str(error))
             except BudgetExceeded as error:
+                self.mishaps.keep(wish.label, error)
                 self.exhausted = True
                 opened.failed(Trouble.TOOL_FAILED)
                 return self._failed(wish, Trouble.TOOL_FAILED, f"{error}; the tools answer no more")
@@ -207,9 +215,10 @@ class ToolUse:
         future = threaded(lambda: tool.run(arguments))
         self._threads.add(future)
         future.add_done_callback(self._threads.discard)
-        done, _ = await asyncio.wait([future], timeout=self.seconds)
+        seconds = self.mishaps.patience(self.seconds, self.left())
+        done, _ = await asyncio.wait([future], timeout=seconds)
         if not done:
-            raise ToolError(Trouble.TOOL_TIMEOUT, f"no answer within {self.seconds:g} s; ask for less")
+            raise ToolError(Trouble.TOOL_TIMEOUT, f"no answer within {seconds:.3g} s; ask for less")
         return future.result()
 
 
