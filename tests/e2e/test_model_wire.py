@@ -187,6 +187,15 @@ async def test_two_wishes_at_once_have_different_ids(wire: WireName, stream: boo
 
 @each_wire
 @streamed_or_not
+async def test_ids_of_calls_do_not_depend_on_what_others_asked_before(wire: WireName, stream: bool) -> None:
+    wish = ScriptedReply(tool_calls=(ToolCall(id="c1", name="top", arguments="{}"),))
+    async with served(Fixed([wish]), wire, stream=stream) as model:
+        first, second = [await model.complete(ASKED) for _ in range(2)]
+    assert first.tool_calls == second.tool_calls
+
+
+@each_wire
+@streamed_or_not
 @pytest.mark.parametrize("text", ["x", "A sentence that comes in more than one piece."])
 async def test_text_arrives_whole(wire: WireName, stream: bool, text: str) -> None:
     reply = await answer(text, wire, stream=stream)
@@ -467,11 +476,12 @@ async def test_agents_share_a_model_in_a_loop_and_not_beyond() -> None:
         await close_models()
 
 
-async def test_closing_leaves_no_connection_behind() -> None:
+@each_wire
+async def test_closing_leaves_no_connection_behind(wire: WireName) -> None:
     async with ScriptedServer(Fixed(["fine"])) as server:
         with warnings.catch_warnings():
             warnings.simplefilter("error", ResourceWarning)
-            await asyncio.gather(*(shared_model(card_for(server)).complete(ASKED) for _ in range(5)))
+            await asyncio.gather(*(shared_model(card_for(server, wire=wire)).complete(ASKED) for _ in range(5)))
             assert server.open_connections > 0
             await close_models()
             await asyncio.sleep(0.05)
