@@ -30,11 +30,13 @@ class Hints:
         onset: when the fault began, or None where the diagnoser has to find it.
         failures: how many root causes there are, or None where that is not told.
         fault_types: the fault types to choose from, empty where that is not told.
+        components: the components to choose from, empty where that is not told.
     """
 
     onset: datetime | None = None
     failures: int | None = None
     fault_types: tuple[str, ...] = ()
+    components: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.onset is not None:
@@ -54,6 +56,7 @@ class Incident:
         window: the stretch of telemetry in which the incident happens; may hold minutes before it.
         reference: stretches that the benchmark declares free of faults, for comparison.
         history: telemetry before the window that may be looked at; it may hold earlier faults.
+        aftermath: telemetry after the window that may be looked at, where a benchmark allows that.
         asked: the aspects that will be scored.
         hints: what this benchmark gives away.
     """
@@ -64,6 +67,7 @@ class Incident:
     window: TimeWindow
     reference: tuple[TimeWindow, ...] = ()
     history: TimeWindow | None = None
+    aftermath: TimeWindow | None = None
     asked: tuple[Aspect, ...]
     symptom_component: ComponentRef | None = None
     symptom_metric: str | None = None
@@ -72,8 +76,12 @@ class Incident:
     @property
     def visible(self) -> tuple[TimeWindow, ...]:
         """All the stretches that a diagnoser may look at, in time order."""
-        history = () if self.history is None else (self.history,)
-        return merged((self.window, *self.reference, *history))
+        return merged((*self.around, *self.reference))
+
+    @property
+    def around(self) -> tuple[TimeWindow, ...]:
+        """The window, and what lies before and after it that may be looked at; not merged."""
+        return tuple(part for part in (self.history, self.window, self.aftermath) if part is not None)
 
     def with_onset(self, onset: datetime | None) -> Incident:
         """Return the same incident with the onset given (or withheld, for None)."""

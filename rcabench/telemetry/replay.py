@@ -102,13 +102,12 @@ class Replay:
     ) -> Replay:
         """Return `inner` as a diagnoser of `incident` may see it.
 
-        Nothing of the window and the history at or after `as_of` is visible. The stretches that the
+        Nothing of the window and what lies around it is visible at or after `as_of`. The stretches that the
         benchmark declares free of faults are given away whenever they lie.
         """
         visible = incident.visible
         if as_of is not None:
-            current = (incident.window, *(() if incident.history is None else (incident.history,)))
-            visible = (*_before(current, utc(as_of)), *incident.reference)
+            visible = (*_before(incident.around, utc(as_of)), *incident.reference)
         return cls(inner, visible=visible, budget=budget, clock=clock)
 
     @property
