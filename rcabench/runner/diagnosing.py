@@ -22,7 +22,7 @@ from rcabench.plugins import Registry, Spec
 from rcabench.record import Cassette, Entry
 from rcabench.record.tapes import SealedTape
 from rcabench.runner.interruption import interruptible
-from rcabench.runner.outcome import Outcome, answered, failed, fits, timeout
+from rcabench.runner.outcome import Outcome, answered, failed, fits, is_sound, timeout
 from rcabench.runner.task import Task, is_method
 from rcabench.telemetry.base import Telemetry
 from rcabench.telemetry.parquet import ParquetTelemetry
@@ -73,7 +73,7 @@ class Work:
         if not outcome.transcript and all(fits(Turn, turn) for turn in said):
             outcome = replace(outcome, transcript=said)
         ledger = self.replay.ledger
-        spans = tuple(span for span in tuple(self.session.spans) if fits(AgentSpan, span))
+        spans = tuple(span for span in tuple(self.session.spans) if is_sound(span))
         return _entry(self.task, outcome, _usage(outcome.usage, ledger, seconds), ledger, spans, self._misses())
 
     def _misses(self) -> tuple[Miss, ...]:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import math
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
+from rcabench.core.agent_span import AgentSpan
 from rcabench.core.codec import from_plain, to_plain
 from rcabench.core.diagnosis import Failure, FailureKind
 from rcabench.core.errors import BudgetExceeded, DiagnosisFailed
@@ -14,6 +18,7 @@ from rcabench.core.verdict import Turn, Verdict
 from rcabench.runner.interruption import TimeIsUp
 
 _LONGEST_MESSAGE = 2_000
+_HALF_A_LETTER = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,6 +66,28 @@ def timeout(seconds: float) -> Outcome:
 def fits(kind: type, value: object) -> bool:
     """Whether a value can stand in the record as a `kind`."""
     return _fault(kind, value) is None
+
+
+def is_sound(span: object) -> bool:
+    """Whether a span can stand in the record; as `fits`, but there are dozens to a diagnosis."""
+    if not isinstance(span, AgentSpan) or not isinstance(span.attributes, Mapping):
+        return False
+    texts = (span.trace_id, span.span_id, span.parent_span_id or "", span.name, span.kind, span.error_type or "")
+    return (
+        all(_is_text(text) for text in texts)
+        and all(isinstance(moment, datetime) and moment.tzinfo is not None for moment in (span.start, span.end))
+        and all(_is_text(name) and _is_attribute(value) for name, value in span.attributes.items())
+    )
+
+
+def _is_attribute(value: object) -> bool:
+    if isinstance(value, tuple):
+        return all(_is_text(item) for item in value)
+    return _is_text(value) or (isinstance(value, int | float) and math.isfinite(value))
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and (value.isascii() or not _HALF_A_LETTER.search(value))
 
 
 def _what_is_invalid(verdict: object) -> str | None:
