@@ -62,7 +62,7 @@ def test_without_a_measurement_only_counts_and_limits_are_known(tiny_dataset: Pa
         ("random", 14, 14),
         ("prior", 14, 14),
     ]
-    assert found.measured_on is found.usd is found.computing_seconds is None
+    assert (found.measured_on, found.usd, found.computing_seconds) == (None, None, None)
     shown = text(found)
     assert "diagnoses:   28 = 7 cases x 2 diagnosers x 2 attempt(s)" in shown
     assert "measured:    nothing" in shown
