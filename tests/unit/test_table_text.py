@@ -26,7 +26,8 @@ def frame(**columns: list[Any]) -> pd.DataFrame:
 def test_any_text_is_one_cell_of_one_line_that_can_be_sent_and_read_back(texts: list[str | None], free: bool) -> None:
     name = "body" if free else "service"
 
-    text = rendered(frame(**{name: texts, "place": [f"p{n}" for n in range(len(texts))]}), order=["place"])
+    places = [f"p{n}" for n in range(len(texts))]
+    text = rendered(frame(place=places).assign(**{name: pd.Series(texts, dtype=object)}), order=["place"])
 
     assert text.encode("utf-8").decode("utf-8") == text
     assert all(line.isprintable() for line in text.split("\n"))
@@ -37,9 +38,7 @@ def test_any_text_is_one_cell_of_one_line_that_can_be_sent_and_read_back(texts: 
     assert [row.get(name) for row in found] == readable
 
 
-@pytest.mark.parametrize(
-    "question", [LogLines(limit=100), MetricPoints(services=("cart",)), question_of(TemplateChanges)]
-)
+@pytest.mark.parametrize("question", [LogLines(), MetricPoints(services=("cart",)), question_of(TemplateChanges)])
 @given(seed=st.integers(0, 1000))
 def test_shuffled_rows_give_the_same_text_to_the_last_character(question: Question, seed: int) -> None:
     answer = ANSWERS(question)
@@ -66,7 +65,7 @@ def test_ties_at_the_border_of_what_is_shown_are_decided_by_the_other_columns() 
     assert text.endswith("... 3 of 5 rows shown, strongest change first; narrow the question, or raise limit")
 
 
-@given(st.floats(allow_nan=False, allow_infinity=False))
+@given(st.floats(-1e300, 1e300))
 def test_numbers_keep_four_digits_and_have_no_surprising_exponent(value: float) -> None:
     text = number_text(value)
 
@@ -87,17 +86,9 @@ def test_what_is_absent_is_a_dash_and_what_is_called_so_is_quoted() -> None:
 
 
 def test_durations_are_shown_in_milliseconds_and_say_so() -> None:
-    answer = pd.DataFrame(
-        {
-            "duration_us": [1500],
-            "duration_p95": [2.5e6],
-            "baseline_gap_p50": [np.nan],
-            "self_count": [3],
-            "self_p25": [7.0],
-        }
-    )
+    figures = {"duration_us": 1500, "duration_p95": 2.5e6, "baseline_gap_p50": 12.0, "self_count": 3, "self_p25": 7.0}
 
-    text = rendered(answer.assign(baseline_gap_p50=12.0))
+    text = rendered(pd.DataFrame([figures]))
 
     assert parsed(text) == [
         {
@@ -111,11 +102,8 @@ def test_times_are_utc_to_the_millisecond_at_most() -> None:
     moments = ["2026-01-05T10:00:00Z", "2026-01-05T10:00:00.1234567Z", None]
     answer = pd.DataFrame({"time": pd.to_datetime(pd.Series(moments), utc=True, format="ISO8601")})
 
-    assert [row["time"] for row in parsed(rendered(answer))] == [
-        "2026-01-05T10:00:00Z",
-        "2026-01-05T10:00:00.123Z",
-        None,
-    ]
+    found = [row["time"] for row in parsed(rendered(answer))]
+    assert found == ["2026-01-05T10:00:00Z", "2026-01-05T10:00:00.123Z", None]
 
 
 def test_long_texts_are_cut_and_say_how_much_is_missing() -> None:
