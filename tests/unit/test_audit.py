@@ -258,6 +258,14 @@ def test_a_label_that_can_be_guessed_is_a_leak_only_where_it_was_read_before_any
     ]
 
 
+def test_what_was_said_in_one_place_explains_nothing_in_another(dataset: Path, tmp_path: Path) -> None:
+    messages_of_span = {"gen_ai.input.messages": messages(GUESSABLE)}
+
+    run = write_run(tmp_path / "run", dataset, Leaks(reply=GUESSABLE, attributes=messages_of_span))
+
+    assert [(where, kind, what) for where, _, kind, what in found(run)] == [("spans.jsonl", Kind.TRUTH, GUESSABLE)]
+
+
 @pytest.mark.parametrize("form", ["2026-01-05T10:05:06.500Z", "2026-01-05 10:05:06", "1767607506", "1767607506500"])
 def test_a_hidden_onset_is_found_where_it_was_read_however_it_is_written(
     dataset: Path, tmp_path: Path, form: str

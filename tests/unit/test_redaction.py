@@ -59,6 +59,7 @@ def test_secrets_of_well_known_shapes_are_taken_out(text: str, expected: str) ->
         '{"input_tokens": 123456789012345, "max_tokens": 4096, "token": null}',
         "task-queue-length-of-scheduler-7 is 12",
         "Bearer authentication failed",
+        "connection: {api_key_env: OPENAI_API_KEY, api_key: $OPENAI_API_KEY}, password: ${DB_PASSWORD}",
         "GET http://cart:8080/items?user=a@b.c",
         "ts-verification-code-service, disk-usage-percentage-total-2",
         "trace 4bf92f3577b34da6a3ce929d0e0e4736 of pod cart-5d9c7f8b6d-x2x7k",
@@ -165,11 +166,12 @@ def test_everything_but_the_secrets_is_left_as_it_is(text: str) -> None:
 
 
 def seconds(text: str) -> float:
+    """Return the best of three times of this thread alone, whatever else the machine does."""
     best = float("inf")
     for _ in range(3):
-        began = time.perf_counter()
+        began = time.thread_time()
         Redactor().redacted(text)
-        best = min(best, time.perf_counter() - began)
+        best = min(best, time.thread_time() - began)
     return best
 
 
@@ -199,6 +201,7 @@ def test_a_megabyte_of_text_takes_less_than_a_tenth_of_a_second() -> None:
     ],
 )
 def test_time_grows_no_faster_than_the_text_however_nasty_it_is(unit: str) -> None:
-    small, large = (unit * (size // len(unit)) for size in (50_000, 400_000))
+    small, large = (unit * (size // len(unit)) for size in (20_000, 640_000))
 
-    assert seconds(large) < 8 * seconds(small) * 3 + 0.01
+    # 32 times where it is linear, 1,024 times where it is quadratic.
+    assert seconds(large) < 32 * seconds(small) * 4 + 0.02

@@ -171,7 +171,7 @@ class Redactor:
     """Finds secrets and takes them out: those of well-known shapes, and values that the environment keeps secret.
 
     Attributes:
-        values: secret values, longest first, so that one that holds another is found first.
+        values: secret values, in every form in which they may be written.
 
     Example:
         >>> Redactor().redacted("connect to postgres://app:hunter22@db/orders")
@@ -189,7 +189,7 @@ class Redactor:
             if _SECRET_NAME.search(name) and len(value.strip()) >= _SHORTEST_VALUE
         }
         forms = {form for value in plain for form in _forms(value)}
-        return cls(values=tuple(sorted(forms, key=lambda form: (-len(form), form))))
+        return cls(values=tuple(sorted(forms)))
 
     def secrets(self, text: str) -> tuple[Secret, ...]:
         """Return what looks like a secret, in the order of the text, without overlaps; linear in its length."""
