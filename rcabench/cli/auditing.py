@@ -12,6 +12,8 @@ def audit_and_show(folder: Path, canaries: Sequence[str]) -> None:
     """Print the findings; exit with 1 where there are any."""
     from rcabench.audit import audit
 
+    if not all(canaries):
+        raise typer.BadParameter("is empty, and would be found everywhere", param_hint="--canary")
     report = audit(folder, canaries=canaries)
     typer.echo(report.text())
     if report.findings:

@@ -354,6 +354,9 @@ def test_the_command_tells_file_line_and_finding_and_fails(
     passed = CliRunner().invoke(app, ["audit", str(clean), "--canary", "sparrow-4711"])
     failed = CliRunner().invoke(app, ["audit", str(leaking), "--canary", "sparrow-4711"])
 
+    refused = CliRunner().invoke(app, ["audit", str(clean), "--canary", ""])
+
+    assert (refused.exit_code, "is empty" in refused.output) == (2, True)
     assert passed.exit_code == 0, passed.output
     assert "nothing found that should not be there; read 7 files" in passed.output
     assert failed.exit_code == 1
