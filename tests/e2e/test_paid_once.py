@@ -7,7 +7,6 @@ import multiprocessing
 import random
 import socket
 import time
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from multiprocessing.context import ForkServerContext
@@ -23,9 +22,9 @@ from rcabench.runner.verifying import verify
 from rcabench.runner.walk import run
 from rcabench.testing.scripted import ScriptedReply, ScriptedRequest, ScriptedServer, Strongest
 
-KILLS = 5
-CASES = 3
-IN_FLIGHT = 3 * 3
+KILLS = 4
+CASES = 4
+IN_FLIGHT = 2 * 3
 """Diagnoses at once, times agents that ask at once."""
 
 
@@ -64,14 +63,8 @@ context_tokens: 128000
 prices: {{input: 1.0, output: 4.0, as_of: 2026-01-05, source: made up for tests}}
 """)
     team = {"name": "llm", "options": {"model": str(card), "team": "llm-pooled"}, "label": "team"}
-    written = {
-        "name": "x",
-        "datasets": [str(tiny_dataset)],
-        "diagnosers": [team, "random"],
-        "concurrency": 3,
-        "limit": CASES,
-    }
-    return plan_from(written, source="test")
+    written = {"name": "x", "datasets": [str(tiny_dataset)], "diagnosers": [team, "random"]}
+    return plan_from({**written, "concurrency": 2, "limit": CASES}, source="test")
 
 
 @pytest.fixture(scope="module")
@@ -102,13 +95,14 @@ def test_a_paid_run_killed_at_random_moments_pays_for_no_recorded_call_twice(
     assert recorded(tmp_path / "undisturbed") == set(range(needed))
 
     folder, chance = tmp_path / "run", random.Random(20260105)
-    lost = 0
+    lost = spared = 0
     for _ in range(KILLS):
         first = server.calls
         before = {ledger.paid[number] for number in recorded(folder)}
         process = starting_line.Process(target=run, args=(plan, folder))
         process.start()
-        wanted = first + chance.randrange(1, needed // KILLS + 1)
+        # More than can be in flight, so that some of them are recorded.
+        wanted = first + IN_FLIGHT + chance.randrange(1, needed // KILLS)
         while process.is_alive() and server.calls < wanted:
             time.sleep(0.001)
         time.sleep(chance.uniform(0.0, 0.03))
@@ -120,12 +114,11 @@ def test_a_paid_run_killed_at_random_moments_pays_for_no_recorded_call_twice(
         unrecorded = set(range(first, server.calls)) - recorded(folder)
         assert len(unrecorded) <= IN_FLIGHT
         lost += len(unrecorded)
-    killed = server.calls
-    assert killed > needed + KILLS, "the kills came too early to prove anything"
+        spared += bool(before) and bool(paid_now)
+    assert spared >= KILLS // 2, "the kills came too early or too late to prove anything"
     record = run(plan, folder)
 
     assert server.calls == 2 * needed + lost
-    assert max(Counter(list(ledger.paid.values())[needed:]).values()) <= 1 + KILLS
     assert len(record.results) == 2 * CASES
     assert fingerprint(record) == fingerprint(undisturbed)
 
