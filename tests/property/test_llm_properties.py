@@ -145,6 +145,27 @@ def test_requests_have_one_digest_exactly_if_they_say_the_same(one: Request, oth
     assert (first.digest == second.digest) == (_said(one) == _said(other))
 
 
+@given(REQUESTS)
+def test_a_conversation_with_other_ids_is_the_same(request: Request) -> None:
+    renamed = [
+        replace(
+            message,
+            tool_calls=tuple(replace(call, id=f"new {call.id}") for call in message.tool_calls),
+            tool_call_id=f"new {message.tool_call_id}"
+            if message.tool_call_id in _before(request, place)
+            else message.tool_call_id,
+        )
+        for place, message in enumerate(request.messages)
+    ]
+    scribe = Scribe(identity={})
+
+    assert scribe.sheet(replace(request, messages=tuple(renamed))).digest == scribe.sheet(request).digest
+
+
+def _before(request: Request, place: int) -> set[str]:
+    return {call.id for message in request.messages[:place] for call in message.tool_calls}
+
+
 def _said(request: Request) -> str:
     """Return a request without the ids that providers draw; written in another way than the tape does."""
     order = [call.id for message in request.messages for call in message.tool_calls]

@@ -21,6 +21,7 @@ from rcabench.core.errors import BudgetExceeded
 from rcabench.core.session import Session, Tracing, current_session, session
 from rcabench.core.spending import Spending
 from rcabench.core.trouble import Trouble
+from rcabench.testing.scripted import Fuzz, ScriptedModel
 
 FORM = AnswerForm(
     name="verdict",
@@ -91,7 +92,11 @@ def wants(*arguments: str, name: str = "look", text: str = "") -> Reply:
 
 
 async def talk(
-    model: Script, *tools: Look, limits: LoopLimits | None = None, spending: Spending | None = None, **kept: Any
+    model: Script | ScriptedModel,
+    *tools: Look,
+    limits: LoopLimits | None = None,
+    spending: Spending | None = None,
+    **kept: Any,
 ) -> tuple[Conversation, Session]:
     opened = Session(key=("d", "i", "x", 0), spending=spending or Spending(), **kept)
     with session(opened):
@@ -140,18 +145,19 @@ async def test_tools_are_used_and_then_there_is_an_answer() -> None:
     ]
 
 
-async def test_results_come_in_the_order_of_the_calls_however_long_each_takes() -> None:
+async def test_tools_run_side_by_side_and_results_come_in_the_order_of_the_calls() -> None:
+    meeting = threading.Barrier(3, timeout=20)
+
     def slow(arguments: Mapping[str, Any]) -> ToolResult:
+        meeting.wait()
         time.sleep(0.06 - 0.02 * arguments["k"])
         return echo(arguments)
 
-    began = time.monotonic()
     model = Script(wants('{"k": 0}', '{"k": 1}', '{"k": 2}'), CART)
     conversation, _ = await talk(model, Look(slow))
 
     assert list(conversation.results) == ["r1", "r2", "r3"]
     assert [message.text[:4] for message in model.requests[1].messages[-3:]] == ["[r1]", "[r2]", "[r3]"]
-    assert time.monotonic() - began < 0.11, "they run side by side"
 
 
 async def test_what_is_echoed_to_the_server_is_what_servers_take() -> None:
@@ -432,17 +438,17 @@ async def test_a_model_that_takes_too_long_is_cut_at_the_deadline() -> None:
     conversation, _ = await talk(Slow(CART), limits=LoopLimits(deadline=time.monotonic() + 0.1))
 
     assert conversation.trouble is Trouble.DEADLINE
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 5.0
 
 
 async def test_a_tool_has_no_longer_than_the_conversation() -> None:
     began = time.monotonic()
     limits = LoopLimits(deadline=time.monotonic() + 0.3)
-    conversation, opened = await talk(Script(wants("{}"), CART), Look(lambda _: time.sleep(0.6)), limits=limits)
+    conversation, opened = await talk(Script(wants("{}"), CART), Look(lambda _: time.sleep(1.5)), limits=limits)
 
     assert conversation.trouble is Trouble.DEADLINE
     assert troubles(opened)["tool.timeout"] == 1
-    assert time.monotonic() - began < 0.95
+    assert time.monotonic() - began < 1.45
 
 
 async def test_a_wait_between_tries_ends_at_the_deadline_of_the_conversation() -> None:
@@ -451,7 +457,7 @@ async def test_a_wait_between_tries_ends_at_the_deadline_of_the_conversation() -
     conversation, _ = await talk(model, limits=LoopLimits(deadline=time.monotonic() + 0.1))
 
     assert conversation.trouble is Trouble.DEADLINE
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 5.0
 
 
 async def test_without_tools_the_answer_is_all_there_is() -> None:
@@ -530,17 +536,37 @@ def test_a_tool_that_hangs_does_not_keep_the_loop_from_ending() -> None:
 
 
 async def test_a_tool_that_ends_late_is_waited_for_briefly_and_nobody_minds_its_error() -> None:
+    ended: list[bool] = []
+
     def late(_arguments: Mapping[str, Any]) -> ToolResult:
-        time.sleep(0.2)
+        time.sleep(0.15)
+        ended.append(True)
         raise ValueError("too late")
 
     complaints: list[Any] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
-    threads = threading.active_count()
     await talk(Script(wants("{}"), CART), Look(late), limits=LoopLimits(tool_seconds=0.05))
 
-    assert threading.active_count() <= threads
+    assert ended == [True]
     assert complaints == []
+
+
+async def test_whatever_a_server_says_every_conversation_ends_in_time_with_a_trouble_of_the_taxonomy() -> None:
+    before = asyncio.all_tasks()
+    began = time.monotonic()
+    limits = LoopLimits(calls=6, deadline=began + 1.5)
+    outcomes = await asyncio.gather(
+        *(talk(ScriptedModel(Fuzz(seed=seed, slow_seconds=0.1)), limits=limits) for seed in range(150))
+    )
+
+    assert time.monotonic() - began < 6.0
+    assert asyncio.all_tasks() == before
+    met: set[str] = set()
+    for conversation, opened in outcomes:
+        assert (conversation.answer is None) <= (conversation.trouble is not None)
+        met |= set(troubles(opened))
+    assert met <= {trouble.value for trouble in Trouble}
+    assert len(met) >= 8
 
 
 async def test_spans_show_agent_model_and_tools_and_how_they_belong_together() -> None:

@@ -24,7 +24,7 @@ from rcabench.plugins import did_you_mean
 _MOST_AT_ONCE = 16
 """Calls of one turn that are made; whoever wants more has lost its way."""
 _LONGEST_ERROR = 1_000
-_SETTLING_SECONDS = 0.5
+_SETTLING_SECONDS = 0.3
 """How long threads are waited for that nobody waits for any more; they cannot be killed."""
 _NAME = re.compile(r"[^A-Za-z0-9_-]")
 
