@@ -28,6 +28,7 @@ from rcabench.core.trouble import Trouble
 
 _LAST = "verdict"
 """Name of the node that ends the graph; a team without a judge has it too."""
+_SETTLING_SECONDS = 0.8
 
 
 async def in_a_graph(room: Workroom) -> Proceedings:
@@ -35,20 +36,25 @@ async def in_a_graph(room: Workroom) -> Proceedings:
 
     Three things that a GraphFlow does by itself are kept from it. Members hear nothing of each other:
     it would send everything to everybody, in the order of latency, and no prompt could be found on a
-    tape. A node never raises: one failing member would end the graph. And it does not own its
-    runtime: it would wait for members that work on after a cancellation.
+    tape. A node never raises: one failing member would end the graph, and the type of its error be lost; it
+    is raised afterwards. And it does not own its runtime: it would wait for members that work on after
+    a cancellation.
     """
     graph = _Graph(room=replace(room, engine=graph_engine(token := CancellationToken())))
     try:
         async with _runtime() as runtime:
-            await graph.team(runtime).run(task="Diagnose the incident.", cancellation_token=token)
-    except asyncio.CancelledError:
-        # Whoever still works is stopped here: the graph itself would let it.
-        token.cancel()
-        raise
+            try:
+                await graph.team(runtime).run(task="Diagnose the incident.", cancellation_token=token)
+            except asyncio.CancelledError:
+                # Whoever still works is stopped here: the graph itself would let it.
+                token.cancel()
+                await graph.settle()
+                raise
     except RuntimeError as error:
         # So the graph tells of a failure of its own; what it has not done is done without it.
-        room.say("graphflow", f"the graph ended early: {error}")
+        ended = room.say("graphflow", f"the graph ended early: {error}")
+        proceedings = await graph.proceedings()
+        return replace(proceedings, turns=(ended, *proceedings.turns))
     return await graph.proceedings()
 
 
@@ -79,14 +85,16 @@ class _Graph:
     statements: dict[str, Statement] = field(default_factory=dict)
     heard: dict[str, Heard] = field(default_factory=dict)
     verdict: Proceedings | None = None
+    error: Exception | None = None
+    working: set[asyncio.Task[None]] = field(default_factory=set)
 
     def team(self, runtime: SingleThreadedAgentRuntime) -> GraphFlow:
         """Return a new GraphFlow: each specialist, then each as examiner, then the verdict."""
         agents, examiner = self.room.lineup.agents, self.room.lineup.cross_examiner
         builder = DiGraphBuilder()
-        first = [_Node(prompt.name, partial(self._investigate, prompt.name)) for prompt in agents]
-        second = [_Node(f"{CROSS}{prompt.name}", partial(self._examine, prompt.name)) for prompt in agents]
-        layers: list[Sequence[_Node]] = [first, *([second] if examiner else []), [_Node(_LAST, self._conclude)]]
+        first = [self._node(prompt.name, partial(self._investigate, prompt.name)) for prompt in agents]
+        second = [self._node(f"{CROSS}{prompt.name}", partial(self._examine, prompt.name)) for prompt in agents]
+        layers = [first, *([second] if examiner else []), [self._node(_LAST, self._conclude)]]
         for layer in layers:
             for node in layer:
                 builder.add_node(node)
@@ -99,6 +107,8 @@ class _Graph:
 
     async def proceedings(self) -> Proceedings:
         """Return how the team came to its verdict; where the graph did not get there, go on without it."""
+        if self.error is not None:
+            raise self.error
         if self.verdict is not None:
             return self.verdict
         for prompt in self.room.lineup.agents:
@@ -106,6 +116,26 @@ class _Graph:
                 lost = Conversation(trouble=Trouble.DEADLOCK)
                 self.statements[prompt.name] = await stated(self.room, prompt, lost)
         return await concluded(self.room, self._in_order())
+
+    async def settle(self) -> None:
+        """Wait, but briefly, for nodes that have been told to end."""
+        if self.working:
+            await asyncio.wait(self.working, timeout=_SETTLING_SECONDS)
+
+    def _node(self, name: str, work: Callable[[], Awaitable[None]]) -> _Node:
+        async def act() -> None:
+            if self.error is not None:
+                return
+            task = asyncio.ensure_future(work())
+            self.working.add(task)
+            try:
+                await task
+            except Exception as error:  # noqa: BLE001 - it is raised again outside of the graph
+                self.error = self.error or error
+            finally:
+                self.working.discard(task)
+
+        return _Node(name, act)
 
     def _in_order(self) -> tuple[Statement, ...]:
         return tuple(self.statements[prompt.name] for prompt in self.room.lineup.agents)

@@ -77,9 +77,11 @@ async def stated(room: Workroom, prompt: Prompt, conversation: Conversation) -> 
     turns = (*conversation.turns, *(room.say(prompt.name, text) for text in found.dropped))
     if found.dropped:
         room.meter.count(prompt.name, Trouble.VALIDATION_FAILED)
-    if found.dropped and not found.evidence:
-        # An answer of which nothing holds is none: taken for an empty one, it would say that all is well.
-        return await _stand_in(room, prompt, turns=turns, trouble=Trouble.VALIDATION_FAILED)
+    if not found.evidence and (found.dropped or not conversation.results):
+        # Taken for an answer, it would say that all is well: from somebody of whose findings none holds, or who has
+        # looked at nothing.
+        trouble = Trouble.VALIDATION_FAILED if found.dropped else conversation.trouble or Trouble.VALIDATION_FAILED
+        return await _stand_in(room, prompt, turns=turns, trouble=trouble)
     # Where a model says nothing, nobody knows whether it looked: it watches nothing, so its silence disputes nothing.
     report = Report(modality=modalities[0] if modalities else Modality.METRIC, evidence=found.evidence, note=found.note)
     return Statement(agent=prompt.name, reports=(report,), turns=turns, trouble=conversation.trouble)
