@@ -21,7 +21,7 @@ from rcabench.cli.app import app
 
 Invoke = Callable[..., Any]
 
-COMMANDS = ("run", "score", "report", "compare", "plugins", "doctor")
+COMMANDS = ("run", "plan", "verify", "score", "report", "compare", "plugins", "doctor")
 DATASET_COMMANDS = ("list", "show", "import", "lint")
 HEAVY = (
     "pandas",
