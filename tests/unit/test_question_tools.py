@@ -271,6 +271,10 @@ def test_the_strongest_rows_are_what_the_statistical_specialist_finds(
         assert shown[key] >= item.strength - 1e-3
         if specialist.modality is Modality.METRIC:
             assert shown[key] == pytest.approx(item.strength, abs=1e-3)
+    # Nothing but the evidence is suspected of being slow: a caller's own work is no fault of its callees.
+    slow = {key for key, change in shown.items() if key[1] in ("call_gap", "self_time") and change >= 0.1}
+    said = {(str(item.component), str(item.signal), item.fault_type) for item in found}
+    assert slow <= said
 
 
 @pytest.mark.parametrize("kind", [kind for kind in QUESTIONS if kind.__name__.endswith("Changes")])

@@ -22,7 +22,7 @@ from rcabench.telemetry.memory import MemoryTelemetry
 from rcabench.telemetry.parquet import ParquetTelemetry
 from rcabench.telemetry.replay import Budget, Replay
 from rcabench.telemetry.sql.allowed import MOST_GROWTH
-from rcabench.telemetry.sql_room import SqlRoom
+from rcabench.telemetry.sql_room import SqlRoom, _view
 from rcabench.testing import small_incident, small_recording, small_telemetry, write_recording
 from rcabench.testing.system import END, ONSET
 
@@ -230,18 +230,39 @@ def test_a_query_sees_the_windows_and_nothing_else(telemetry: MemoryTelemetry) -
 def test_a_query_learns_nothing_of_rows_outside_of_its_windows_by_failing_on_them() -> None:
     """Conditions of the query are not tried on hidden rows: their errors would tell what these hold."""
     frames = small_recording()
-    hidden = frames["logs"].iloc[[0]].assign(body=SECRET)
-    shown = frames["logs"].assign(body="12")
-    opened = MemoryTelemetry(**{**frames, "logs": pd.concat([hidden, shown[shown["time"] >= ONSET]])})
+    hidden = frames["logs"].iloc[[0]].assign(body=SECRET, template_id=7)
+    shown = frames["logs"][frames["logs"]["time"] >= ONSET].assign(body="12", template_id=-1)
+    opened = MemoryTelemetry(**{**frames, "logs": pd.concat([hidden, shown])})
+    starts = [ONSET + timedelta(seconds=60 * n) for n in range(5)]
+    parts = tuple(TimeWindow(start=start, end=start + timedelta(seconds=50)) for start in starts)
     for sql in (
+        "SELECT count(*) AS n FROM logs WHERE template_id * 1000000000::INTEGER < 0",
         "SELECT count(*) AS n FROM logs WHERE body::INT > 3",
         "SELECT count(*) AS n FROM logs WHERE time >= '2026-01-05' AND body::INT > 3",
         "SELECT count(*) AS n FROM logs JOIN spans USING (trace_id) WHERE body::INT > 3",
         "SELECT count(*) AS n FROM (SELECT body::INT AS b FROM logs) WHERE b > 3",
     ):
-        assert rows(opened, sql)[0]["n"] > 0
-        with pytest.raises(QuestionError, match="Conversion Error"):
+        assert rows(opened, sql)[0]["n"] > rows(opened, sql, windows=parts)[0]["n"] > 0
+        with pytest.raises(QuestionError, match=r"Conversion Error|Overflow"):
             rows(opened, sql, windows=())
+
+
+def test_the_conditions_of_a_query_stay_above_the_cut_to_its_windows(folder: Path) -> None:
+    """DuckDB moves them no further than the limit, whatever it thinks of their cost."""
+    with ParquetTelemetry(folder=folder) as opened:
+        rows(opened, "SELECT 1")
+        with opened._engine()._room()._connection.cursor() as cursor:
+            cursor.execute(_view("logs", (AFTER,)))
+            found = cursor.execute("EXPLAIN (FORMAT JSON) SELECT pod FROM logs WHERE body::INT > 3").fetchall()[0][1]
+
+    step, path = json.loads(found)[0], []
+    while step:
+        path.append((step["name"], step["extra_info"]))
+        step = step["children"][0] if step["children"] else None
+    filtered = next(place for place, (_, info) in enumerate(path) if "CAST(body" in str(info))
+    limited = next(place for place, (name, _) in enumerate(path) if "LIMIT" in name)
+    cut = next(place for place, (_, info) in enumerate(path) if "time >=" in str(info))
+    assert filtered < limited < cut
 
 
 def test_a_cte_may_be_called_like_a_table_and_still_sees_the_windows(telemetry: MemoryTelemetry) -> None:
