@@ -1,0 +1,276 @@
+"""What running a team of agents costs beside its models: our own loop, and AutoGen's teams and agents, side by side.
+
+    python benchmarks/orchestration.py [--incidents 60] [--concurrent 100] [--rounds 3]
+
+Counted is everything between a surveyed scene and the verdict: prompts, requests, replies, tool calls (in threads),
+answers read and checked, evidence, pooling, meter, spans, transcript. Not counted are the survey, and what tools
+compute: tools answer at once with a fixed text, and so does the model, in the columns on the right after the latency
+given. Rows differ in one thing only: who runs the agents. Those with AssistantAgent do less (no limits, no account, no
+spans, no check of answers). Processor time says more than wall time on a busy machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import platform
+import statistics
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from itertools import pairwise
+from typing import Any
+
+from rcabench.agents.llm import workroom
+from rcabench.agents.llm.card import ModelCard
+from rcabench.agents.llm.chat import Reply, Request, Role, TokenCount, ToolCall, ToolSpec
+from rcabench.agents.llm.connection import connect
+from rcabench.agents.llm.lineup import load_model_lineup
+from rcabench.agents.llm.meter import Meter
+from rcabench.agents.llm.team import flow_of
+from rcabench.agents.llm.tool import ToolResult
+from rcabench.agents.llm.tracing import span
+from rcabench.agents.scene import Scene, survey
+from rcabench.core.question import OperationChanges
+from rcabench.core.session import Session, session
+from rcabench.testing import small_incident, small_telemetry
+from rcabench.testing.system import ONSET
+
+TABLE = (
+    "# Operations: 2 rows\nchange|component|signal|fault_type\n0.9|pod:cart-0|self_time|cpu\n0.1|pod:web-0|error|errors"
+)
+CITED = {"cites": ["r1"], "claim": "took 200 ms instead of 10", "fault_type": "cpu"}
+FINDINGS = {
+    "findings": [
+        {"component": "cart-0", "level": "pod", "signal": "self_time", "strength": 0.9, **CITED},
+        {"component": "web-0", "level": "pod", "signal": "error", "strength": 0.3, **CITED},
+    ],
+    "note": "cart is slow",
+}
+ANSWERS = {
+    "findings": json.dumps(FINDINGS),
+    "opinions": json.dumps({"opinions": []}),
+    "judgement": json.dumps(
+        {
+            "ranking": [{"service": "cart", "evidence": ["llm-trace:pod:cart-0:self_time"], "confidence": 0.9}],
+            "abstain": False,
+            "narrative": "cart is slow, and web waits for it.",
+        }
+    ),
+}
+TOOLS_PER_TURN = 2
+CARD = ModelCard(name="instant", provider="replay", model="instant")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FixedTool:
+    """Answers the same at once."""
+
+    spec: ToolSpec
+
+    def run(self, _arguments: Mapping[str, Any]) -> ToolResult:
+        return ToolResult(text=TABLE, question=OperationChanges(), rows=2)
+
+
+def _spec(number: int) -> ToolSpec:
+    parameters = {"type": "object", "properties": {"service": {"type": "string"}}}
+    return ToolSpec(name=f"tool_{number}", description="Compares.", parameters=parameters)
+
+
+TOOLS = tuple(FixedTool(spec=_spec(number)) for number in range(TOOLS_PER_TURN))
+CALLS = tuple(ToolCall(id=f"c{number}", name=tool.spec.name, arguments="{}") for number, tool in enumerate(TOOLS))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Instant:
+    """A model that wants its tools once, and then answers; after a latency."""
+
+    latency: float
+
+    @property
+    def card(self) -> ModelCard:
+        return CARD
+
+    async def complete(self, request: Request) -> Reply:
+        if self.latency:
+            await asyncio.sleep(self.latency)
+        tokens = TokenCount(input=1000, output=50)
+        if request.tools and request.messages[-1].role is not Role.TOOL:
+            return Reply(tool_calls=CALLS, tokens=tokens)
+        form = next(name for name in ANSWERS if f"answer form: {name}" in request.messages[0].text)
+        return Reply(text=ANSWERS[form], tokens=tokens)
+
+
+Incident = Callable[[float], Awaitable[object]]
+
+
+def ours(team: str, scene: Scene) -> Incident:
+    """Return one incident of a team of ours, as `team.verdict_of` runs it after the survey."""
+    lineup, telemetry = load_model_lineup(team), small_telemetry()
+
+    async def incident(latency: float) -> object:
+        with session(Session()) as opened, span("invoke_workflow", team):
+            meter, model = Meter(opened), Instant(latency=latency)
+            room = workroom.Workroom.of(
+                lineup,
+                scene,
+                telemetry,
+                meter=meter,
+                model_for=lambda agent: connect(CARD, opened, meter, agent, wire=model),
+                began=time.monotonic(),
+            )
+            proceedings = await flow_of(lineup)(room)
+        assert proceedings.judged is not None
+        assert proceedings.judged.verdict.ranking("service")[0] == "cart"
+        return proceedings
+
+    return incident
+
+
+def assistants(scene: Scene, *, graph: bool) -> Incident:
+    """Return one incident of the same shape with AutoGen's AssistantAgents: 3 look, 3 examine, 1 judges."""
+    from autogen_agentchat.agents import AssistantAgent
+    from autogen_agentchat.messages import TextMessage
+    from autogen_agentchat.teams import DiGraphBuilder, GraphFlow
+    from autogen_core import CancellationToken, FunctionCall
+    from autogen_core.models import CreateResult, RequestUsage
+    from autogen_core.tools import FunctionTool
+    from autogen_ext.models.replay import ReplayChatCompletionClient
+
+    room = workroom.Workroom.of(
+        load_model_lineup("llm-pooled"), scene, small_telemetry(),
+        meter=Meter(Session()), model_for=lambda _agent: Instant(latency=0.0), began=0.0,
+    )  # fmt: skip
+    task = "\n\n".join([room.facts["incident"], room.facts["system"], "Find out what changed."])
+    usage = RequestUsage(prompt_tokens=1000, completion_tokens=50)
+    wanted: Any = [FunctionCall(id=call.id, name=call.name, arguments="{}") for call in CALLS]
+    tools = [_function_tool(FunctionTool, tool.spec.name) for tool in TOOLS]
+
+    class Client(ReplayChatCompletionClient):
+        """A replay that takes its time."""
+
+        latency = 0.0
+
+        async def create(self, *arguments: Any, **options: Any) -> CreateResult:
+            if self.latency:
+                await asyncio.sleep(self.latency)
+            return await super().create(*arguments, **options)
+
+    def agent(name: str, form: str, latency: float) -> AssistantAgent:
+        final = CreateResult(content=ANSWERS[form], usage=usage, finish_reason="stop", cached=False)
+        first = CreateResult(content=wanted, usage=usage, finish_reason="function_calls", cached=False)
+        model = Client([final] if form == "judgement" else [first, final], model_info=_INFO)
+        model.latency = latency
+        own: Any = [] if form == "judgement" else tools
+        return AssistantAgent(
+            name, model_client=model, tools=own, reflect_on_tool_use=bool(own), system_message=f"You are {name}."
+        )
+
+    def members(latency: float) -> list[list[AssistantAgent]]:
+        names = ("metric", "trace", "log")
+        return [
+            [agent(name, "findings", latency) for name in names],
+            [agent(f"cross_{name}", "opinions", latency) for name in names],
+            [agent("judge", "judgement", latency)],
+        ]
+
+    async def in_graph(latency: float) -> object:
+        builder, layers = DiGraphBuilder(), members(latency)
+        for layer in layers:
+            for member in layer:
+                builder.add_node(member)
+        for sources, targets in pairwise(layers):
+            for source in sources:
+                for target in targets:
+                    builder.add_edge(source, target)
+        everybody: Any = [member for layer in layers for member in layer]
+        return await GraphFlow(participants=everybody, graph=builder.build()).run(task=task)
+
+    async def gathered(latency: float) -> object:
+        told = [TextMessage(content=task, source="user")]
+        for layer in members(latency):
+            heard = await asyncio.gather(*(member.on_messages(told, CancellationToken()) for member in layer))
+            said: Any = [response.chat_message for response in heard]
+            told = [*told, *said]
+        return told
+
+    return in_graph if graph else gathered
+
+
+_INFO: Any = {
+    "vision": False, "function_calling": True, "json_output": False, "family": "unknown", "structured_output": False,
+}  # fmt: skip
+
+
+def _function_tool(kind: Any, name: str) -> Any:
+    def compares(service: str = "") -> str:  # noqa: ARG001 - what a tool would be asked
+        return TABLE
+
+    return kind(compares, name=name, description="Compares.")
+
+
+async def alone(incident: Incident, count: int) -> tuple[float, float]:
+    """Return the median seconds of one incident, one after the other: of wall time, and of the processor."""
+    await incident(0.0)
+    walls, works = [], []
+    for _ in range(count):
+        wall, work = time.perf_counter(), time.process_time()
+        await incident(0.0)
+        walls.append(time.perf_counter() - wall)
+        works.append(time.process_time() - work)
+    return statistics.median(walls), statistics.median(works)
+
+
+async def together(incident: Incident, count: int, latency: float, rounds: int) -> float:
+    """Return the median seconds in which so many incidents are done at once."""
+    seconds = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        await asyncio.gather(*(incident(latency) for _ in range(count)))
+        seconds.append(time.perf_counter() - began)
+    return statistics.median(seconds)
+
+
+def main() -> None:
+    """Measure, and print both tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--incidents", type=int, default=60, help="incidents one after the other")
+    parser.add_argument("--concurrent", type=int, default=100, help="incidents at once")
+    parser.add_argument("--rounds", type=int, default=3, help="how often so many at once")
+    parser.add_argument("--latency", type=float, default=0.1, help="of one call of the model, in seconds")
+    parser.add_argument("--only", help="a part of the names of the rows wanted")
+    given = parser.parse_args()
+    # As AutoGen's own advice has it for measurements; a run's messages would cost it more.
+    os.environ["AUTOGEN_DISABLE_RUNTIME_TRACING"] = "true"
+    logging.disable(logging.WARNING)
+    vars(workroom)["tools_for"] = lambda *_arguments, **_options: TOOLS
+    telemetry = small_telemetry()
+    scene = survey(small_incident().with_onset(ONSET), telemetry)
+    rows: list[tuple[str, int, int, Incident]] = [
+        ("pooled team: gather, own loop", 13, 5, ours("llm-pooled", scene)),
+        ("single agent, own loop", 2, 2, ours("llm-single", scene)),
+        ("GraphFlow, own loop", 13, 5, ours("llm-graphflow", scene)),
+        ("gather, AssistantAgent", 13, 5, assistants(scene, graph=False)),
+        ("GraphFlow, AssistantAgent", 13, 5, assistants(scene, graph=True)),
+    ]
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("autogen-agentchat", "autogen-core"))
+    print(f"Python {platform.python_version()}, {libraries}, {os.cpu_count()} processors; medians of")
+    print(f"{given.incidents} alone, {given.rounds} times {given.concurrent} at once with {given.latency:g} s per call")
+    print("| who runs the agents | calls | ms per incident | processor, ms | at once, s | ideal, s | ratio |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for name, calls, path, incident in rows:
+        if given.only and given.only not in name:
+            continue
+        wall, work = asyncio.run(alone(incident, given.incidents))
+        many = asyncio.run(together(incident, given.concurrent, given.latency, given.rounds))
+        ideal = path * given.latency
+        figures = f"{calls} | {wall * 1e3:.1f} | {work * 1e3:.1f} | {many:.2f} | {ideal:.2f} | {many / ideal:.2f}"
+        print(f"| {name} | {figures} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
