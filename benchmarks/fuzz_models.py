@@ -15,6 +15,7 @@ import argparse
 import asyncio
 import gc
 import json
+import random
 import statistics
 import sys
 import threading
@@ -22,7 +23,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -44,12 +45,10 @@ from rcabench.telemetry.base import Telemetry
 from rcabench.telemetry.replay import Replay
 from rcabench.testing import Fuzz, ScriptedServer, card_for, small_incident, small_telemetry
 
-TEAMS = ("llm-pooled", "llm-single", "llm-pipeline", "llm-unaided")
+TEAMS = ("llm-pooled", "llm-pooled", "llm-single", "llm-pipeline", "llm-unaided", "llm-graphflow")
 WIRES: Sequence[Literal["openai", "anthropic", "ollama"]] = ("openai",) * 6 + ("anthropic",) * 2 + ("ollama",) * 2
-LIMITS = (Spending(), Spending(calls=8), Spending(tokens=20_000), Spending(usd=0.05), Spending(seconds=2.0))
-CALL_SECONDS = 2.0
-"""How long a call may take; the server's slow answers may take longer."""
-DIAGNOSIS_SECONDS = 20.0
+LIMITS = (Spending(), Spending(calls=8), Spending(tokens=20_000), Spending(usd=0.05), Spending(seconds=5.0))
+DIAGNOSIS_SECONDS = 60.0
 HANG_SECONDS = DIAGNOSIS_SECONDS + 10.0
 WARM_UP = 6
 MOST_GROWTH_MIB = 30.0
@@ -62,9 +61,36 @@ class Findings:
 
     outcomes: Counter[str] = field(default_factory=Counter)
     troubles: Counter[str] = field(default_factory=Counter)
+    wires: Counter[str] = field(default_factory=Counter)
     seconds: list[float] = field(default_factory=list)
     memory: list[float] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """How one diagnosis is made; follows from its number."""
+
+    team: str
+    wire: Literal["openai", "anthropic", "ollama"]
+    stream: bool
+    limits: Spending
+
+    @classmethod
+    def of(cls, number: int) -> Setting:
+        """Return the setting of a diagnosis."""
+        chance = random.Random(number)
+        return cls(
+            team=chance.choice(TEAMS),
+            wire=chance.choice(WIRES),
+            stream=chance.random() < 0.4,
+            limits=chance.choice(LIMITS),
+        )
+
+    def card(self, server: ScriptedServer, call_seconds: float) -> ModelCard:
+        """Return the card of the server's model."""
+        parameters = {"max_tokens": 1000} if self.wire == "anthropic" else {}
+        return card_for(server, wire=self.wire, stream=self.stream, parameters=parameters, timeout_seconds=call_seconds)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +114,7 @@ class Trial:
     server: ScriptedServer
     telemetry: Telemetry
     haste: float
+    call_seconds: float
     found: Findings = field(default_factory=Findings)
 
     async def run(self, *, calls: int, concurrency: int) -> None:
@@ -104,7 +131,7 @@ class Trial:
     async def diagnose(self, number: int) -> None:
         """Let a team diagnose the incident, and see whether it ends as it should."""
         began = time.monotonic()
-        limits = LIMITS[number % len(LIMITS)]
+        limits = Setting.of(number).limits
         seconds = DIAGNOSIS_SECONDS if limits.seconds is None else limits.seconds
         opened = Session(key=("small", "fuzz", "fuzz", number), spending=limits, deadline=began + seconds)
         try:
@@ -131,10 +158,11 @@ class Trial:
         self.found.outcomes["verdict of statistics alone" if alone else "verdict"] += 1
 
     async def _verdict(self, number: int) -> Verdict:
-        card = self._card(number)
-        incident = small_incident()
+        setting, incident = Setting.of(number), small_incident()
+        card = setting.card(self.server, self.call_seconds)
+        self.found.wires[f"{setting.wire}, {'streamed' if setting.stream else 'whole'}"] += 1
         return await verdict_of(
-            load_model_lineup(TEAMS[number % len(TEAMS)]),
+            load_model_lineup(setting.team),
             incident,
             Replay.of(incident, self.telemetry),
             lambda session, meter: lambda agent: connect(card, session, meter, agent, sleep=self._sleep),
@@ -142,16 +170,6 @@ class Trial:
 
     async def _sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds / self.haste)
-
-    def _card(self, number: int) -> ModelCard:
-        wire = WIRES[number % len(WIRES)]
-        return card_for(
-            self.server,
-            wire=wire,
-            stream=number % 3 == 0,
-            parameters={"max_tokens": 1000} if wire == "anthropic" else {},
-            timeout_seconds=CALL_SECONDS,
-        )
 
     def _account(self, number: int, opened: Session) -> None:
         usage = opened.usage
@@ -166,7 +184,7 @@ class Trial:
                 self._violated(number, f"counts what cannot be: {wrong}")
 
     def _violated(self, number: int, how: str) -> None:
-        self.found.violations.append(f"diagnosis {number} ({TEAMS[number % len(TEAMS)]}) {how}")
+        self.found.violations.append(f"diagnosis {number} ({Setting.of(number)}) {how}")
 
 
 def impossible(usage: Usage) -> list[str]:
@@ -196,13 +214,15 @@ def is_new(thread: threading.Thread, before: Collection[threading.Thread]) -> bo
     return thread not in before and not isinstance(thread, threading._DummyThread)
 
 
-async def trial(server: ScriptedServer, *, calls: int, concurrency: int, haste: float) -> tuple[Findings, int]:
+async def trial(
+    server: ScriptedServer, *, calls: int, concurrency: int, haste: float, call_seconds: float
+) -> tuple[Findings, int]:
     """Warm up, run, and look for what is left; return what was found, and the calls that were made."""
     tasks, threads = asyncio.all_tasks(), set(threading.enumerate())
     telemetry = Remembering(inner=small_telemetry())
-    warm = Trial(server=server, telemetry=telemetry, haste=haste)
+    warm = Trial(server=server, telemetry=telemetry, haste=haste, call_seconds=call_seconds)
     await asyncio.gather(*(warm.diagnose(number) for number in range(WARM_UP)))
-    fuzzed = Trial(server=server, telemetry=telemetry, haste=haste)
+    fuzzed = replace(warm, found=Findings())
     await fuzzed.run(calls=calls, concurrency=concurrency)
     found, made = fuzzed.found, server.calls
     found.violations += warm.found.violations
@@ -231,12 +251,19 @@ def summary(found: Findings, *, calls: int, seconds: float) -> dict[str, Any]:
         "p50_seconds": round(ordered[len(ordered) // 2], 3),
         "p99_seconds": round(ordered[int(len(ordered) * 0.99)], 3),
         "longest_seconds": round(ordered[-1], 3),
+        "diagnoses_by_wire": dict(sorted(found.wires.items())),
         "outcomes": dict(found.outcomes.most_common()),
         "troubles": dict(sorted(found.troubles.items())),
         "memory_first_quarter_mib": round(statistics.fmean(found.memory[:quarter]), 1),
         "memory_last_quarter_mib": round(statistics.fmean(found.memory[-quarter:]), 1),
+        "memory_by_tenths_mib": tenths(found.memory),
         "violations": found.violations,
     }
+
+
+def tenths(memory: Sequence[float]) -> str:
+    """Return the memory after each tenth of the diagnoses."""
+    return " ".join(f"{memory[len(memory) * part // 10 - 1]:.0f}" for part in range(1, 11)) if len(memory) >= 10 else ""
 
 
 def shown(figures: dict[str, Any]) -> str:
@@ -259,11 +286,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--concurrency", type=int, default=32)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--haste", type=float, default=10.0, help="waits before retries are divided by it")
+    parser.add_argument("--call-seconds", type=float, default=5.0, help="a call times out after them; some need twice")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     asked = parser.parse_args(arguments)
     began = time.monotonic()
-    with ScriptedServer(Fuzz(seed=asked.seed, slow_seconds=2 * CALL_SECONDS)).in_thread() as server:
-        found, made = asyncio.run(trial(server, calls=asked.calls, concurrency=asked.concurrency, haste=asked.haste))
+    with ScriptedServer(Fuzz(seed=asked.seed, slow_seconds=2 * asked.call_seconds)).in_thread() as server:
+        found, made = asyncio.run(
+            trial(
+                server,
+                calls=asked.calls,
+                concurrency=asked.concurrency,
+                haste=asked.haste,
+                call_seconds=asked.call_seconds,
+            )
+        )
     figures = summary(found, calls=made, seconds=time.monotonic() - began)
     print(json.dumps(figures) if asked.json else shown(figures))
     return 1 if found.violations else 0
