@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import pytest
@@ -16,11 +16,24 @@ from rcabench.agents.llm.answer import AnswerForm
 from rcabench.agents.llm.chat import ToolCall, ToolSpec
 from rcabench.agents.llm.client import close_models
 from rcabench.agents.llm.connection import connect
+from rcabench.agents.llm.lineup import load_model_lineup
 from rcabench.agents.llm.loop import Conversation, converse
 from rcabench.agents.llm.meter import Meter
+from rcabench.agents.llm.team import verdict_of
 from rcabench.agents.llm.tool import ToolResult
 from rcabench.core.session import Session, session
-from rcabench.testing import Fixed, ScriptedReply, ScriptedServer, card_for
+from rcabench.core.verdict import Verdict
+from rcabench.telemetry.replay import Replay
+from rcabench.testing import (
+    Fixed,
+    ScriptedReply,
+    ScriptedRequest,
+    ScriptedServer,
+    Strongest,
+    card_for,
+    small_incident,
+    small_telemetry,
+)
 
 Wire = Literal["openai", "anthropic", "ollama"]
 WIRES: tuple[Wire, ...] = ("openai", "anthropic", "ollama")
@@ -49,11 +62,11 @@ class Look:
 
 @asynccontextmanager
 async def nothing_left(server: ScriptedServer) -> AsyncIterator[ScriptedServer]:
-    """Serve, and see to it that tasks, threads and connections are gone afterwards."""
-    async with server:
+    """Serve from a thread, and see to it that tasks, threads and connections are gone afterwards."""
+    with server.in_thread():
         tasks, threads = asyncio.all_tasks(), threading.active_count()
         yield server
-        assert asyncio.all_tasks() - tasks - busy(server) == set()
+        assert asyncio.all_tasks() - tasks == set()
         await close_models()
         await until(lambda: server.open_connections == 0)
         # The loop's pool keeps idle threads; one that is at work would be waited for here.
@@ -61,21 +74,16 @@ async def nothing_left(server: ScriptedServer) -> AsyncIterator[ScriptedServer]:
         await until(lambda: threading.active_count() <= threads)
 
 
-def busy(server: ScriptedServer) -> set[asyncio.Task[Any]]:
-    """Return the server's own tasks: those of connections that clients keep open for later."""
-    return {task for task in asyncio.all_tasks() if "ScriptedServer._serve" in repr(task)}
-
-
 async def until(condition: Any) -> None:
-    """Wait for a condition, for two seconds at most."""
-    for _ in range(200):
+    """Wait for a condition, for ten seconds at most."""
+    for _ in range(1000):
         if condition():
             return
         await asyncio.sleep(0.01)
     pytest.fail(f"it does not come to pass; threads: {threading.enumerate()}")
 
 
-async def cancelled(running: Coroutine[Any, Any, Conversation], when: Any) -> Session:
+async def cancelled(running: Coroutine[Any, Any, Conversation | Verdict], when: Any) -> Session:
     """Start a conversation, cancel it when it is in the middle, and say how it went."""
     opened = Session()
     with session(opened):
@@ -134,3 +142,52 @@ async def test_cancelled_in_the_middle_of_a_tool_that_does_not_end() -> None:
         tool.go.set()
 
     assert server.calls == 1
+
+
+def diagnosis(server: ScriptedServer, team: str) -> Coroutine[Any, Any, Verdict]:
+    card = card_for(server, timeout_seconds=60)
+    incident = small_incident()
+    return verdict_of(
+        load_model_lineup(team),
+        incident,
+        Replay.of(incident, small_telemetry()),
+        lambda opened, meter: lambda agent: connect(card, opened, meter, agent),
+    )
+
+
+@pytest.mark.parametrize("team", ["llm-pooled", "llm-single", "llm-pipeline", "llm-graphflow"])
+async def test_a_team_is_cancelled_in_the_middle_of_its_answers(team: str) -> None:
+    async with nothing_left(ScriptedServer(Fixed([ScriptedReply(delay=30)]))) as server:
+        # All that works at the same time has asked its model.
+        at_once = 1 if team in ("llm-single", "llm-pipeline") else 3
+        await cancelled(diagnosis(server, team), lambda: server.calls == at_once)
+        await until(lambda: server.open_connections == 0)
+
+    assert server.calls == at_once
+
+
+@pytest.mark.parametrize("team", ["llm-pooled", "llm-graphflow"])
+async def test_a_team_is_cancelled_in_the_middle_of_its_tools(team: str) -> None:
+    asked = threading.Event()
+
+    def policy(request: ScriptedRequest) -> ScriptedReply:
+        asked.set()
+        return Strongest()(request)
+
+    async with nothing_left(ScriptedServer(policy)) as server:
+        await cancelled(diagnosis(server, team), asked.is_set)
+        calls = server.calls
+        await asyncio.sleep(0.3)
+
+    assert server.calls == calls, "nobody goes on"
+
+
+@pytest.mark.parametrize("team", ["llm-pooled", "llm-graphflow"])
+async def test_a_team_is_cancelled_in_the_middle_of_a_judgement(team: str) -> None:
+    def policy(request: ScriptedRequest) -> ScriptedReply:
+        reply = Strongest()(request)
+        return replace(reply, delay=30) if "You are the judge" in request.messages[0].text else reply
+
+    async with nothing_left(ScriptedServer(policy)) as server:
+        last = lambda: bool(server.requests) and "You are the judge" in server.requests[-1].messages[0].text  # noqa: E731
+        await cancelled(diagnosis(server, team), last)
