@@ -46,6 +46,8 @@ class Card(_Strict):
         title: one line.
         description: what was recorded and how.
         source: where its publisher offers it; None for data that rcabench makes itself.
+        access: how to get it from there, where following the link is not enough.
+        size: how much it is to fetch, in words.
         licence: of the data.
         citation: how to cite it, BibTeX or text.
         time_zone: of the labels as published, and what the import does with it.
@@ -64,6 +66,8 @@ class Card(_Strict):
     title: _Text
     description: _Text
     source: _Link | None = None
+    access: _Text | None = None
+    size: _Text | None = None
     licence: Licence
     citation: _Text
     time_zone: _Text
