@@ -13,7 +13,7 @@ datasets_app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     epilog=EPILOG,
-    help="List, show, import and check datasets.",
+    help="List, show, fetch, import and check datasets.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -48,9 +48,31 @@ def show(dataset: DatasetName) -> None:
         typer.echo(line)
 
 
+@datasets_app.command("fetch")
+def fetch(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of a dataset, or of a family such as openrca.")],
+    check: Annotated[Path | None, typer.Option("--check", help="Folder or archive that you fetched.")] = None,
+) -> None:
+    """Say where to get a dataset, and check what you got.
+
+    Nothing is downloaded. With --check, exit code 1 says that an import would refuse the files.
+
+    \b
+    rcabench datasets fetch openrca
+    rcabench datasets fetch openrca --check ./OpenRCA
+    """
+    from rcabench.cli.fetching import check_lines, source_lines
+
+    lines, usable = (tuple(source_lines(name)), True) if check is None else check_lines(name, check)
+    for line in lines:
+        typer.echo(line)
+    if not usable:
+        raise typer.Exit(1)
+
+
 @datasets_app.command("import")
 def import_dataset(
-    adapter: Annotated[str, typer.Argument(help="nezha, petshop, synthetic or another adapter.")],
+    adapter: Annotated[str, typer.Argument(help="nezha, openrca, petshop, synthetic or another adapter.")],
     source: Annotated[Path | None, typer.Argument(metavar="[SRC]", help="Folder or archive; none to generate.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the dataset; it must not exist yet.")] = ...,  # type: ignore[assignment]  # typer's way to say required
     option: Annotated[list[str] | None, typer.Option("--option", "-o", help="key=value, for the adapter.")] = None,
@@ -86,3 +108,23 @@ def lint(dataset: DatasetName) -> None:
         typer.echo(line)
     if not clean:
         raise typer.Exit(1)
+
+
+@datasets_app.command("queries")
+def queries(
+    records: Annotated[Path, typer.Argument(metavar="RECORDS.csv", help="Failures, in the columns of OpenRCA's.")],
+    out: Annotated[Path, typer.Option(help="File for the questions.")] = ...,  # type: ignore[assignment]  # typer's way to say required
+    seed: Annotated[int, typer.Option(help="Draws the kinds of question and their wording.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that lies there already.")] = False,
+) -> None:
+    """Make OpenRCA's kind of questions from records of failures.
+
+    One question for every record, about the half hour in which it lies; same seed, same file.
+
+    \b
+    rcabench datasets queries record.csv --out query.csv --seed 7
+    """
+    from rcabench.cli.questioning import write_queries
+
+    count = write_queries(records, out, seed=seed, overwrite=overwrite)
+    typer.echo(f"{count} question(s) in {shown_path(out)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -27,6 +27,14 @@ class Inventory:
     def usable(self) -> bool:
         """Whether it can be imported."""
         return not self.problems and bool(self.options)
+
+    def of_source(self, source: Path, *, opened: Path) -> Inventory:
+        """Return the same with files named by what was given, where that was an archive and is unpacked elsewhere."""
+        return replace(
+            self,
+            missing=tuple(text.replace(str(opened), str(source)) for text in self.missing),
+            problems=tuple(text.replace(str(opened), str(source)) for text in self.problems),
+        )
 
 
 @runtime_checkable

@@ -16,8 +16,10 @@ from rcabench.core.time import TimeWindow, from_micros, to_micros
 from rcabench.core.truth import RootCause, Truth
 from rcabench.datasets.archive import opened
 from rcabench.datasets.callgraph import shortest_path
+from rcabench.datasets.inventory import Inventory
 from rcabench.datasets.nezha.clocks import check_clock, covered
 from rcabench.datasets.nezha.faults import FaultGroup, grouped, read_faults
+from rcabench.datasets.nezha.inventory import inventory
 from rcabench.datasets.nezha.layout import SYSTEM_FILES, Day, find_days, service_of, system_of
 from rcabench.datasets.nezha.logs import LogReader
 from rcabench.datasets.nezha.metrics import MetricFiles, MetricTables
@@ -64,6 +66,11 @@ class Nezha:
         """
         with opened(source) as folder:
             return f"nezha-{self._choose(folder)[0]}"
+
+    def inspect(self, source: Path) -> Inventory:
+        """Return what lies at `source` and what is wrong with it, without importing it."""
+        with opened(source) as folder:
+            return inventory(folder).of_source(source, opened=folder)
 
     def convert(self, source: Path | None, writer: DatasetWriter) -> None:
         """Convert one system of the source.

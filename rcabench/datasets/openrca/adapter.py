@@ -57,7 +57,7 @@ class OpenRca:
     def inspect(self, source: Path) -> Inventory:
         """Return what lies at `source` and what is wrong with it, without importing it."""
         with opened(source) as folder:
-            return inventory(folder, system=self.system)
+            return inventory(folder, system=self.system).of_source(source, opened=folder)
 
     def convert(self, source: Path | None, writer: DatasetWriter) -> None:
         """Convert one system of the source.

@@ -15,7 +15,9 @@ from rcabench.core.time import TimeWindow, from_micros
 from rcabench.core.truth import RootCause, Truth
 from rcabench.datasets.archive import opened
 from rcabench.datasets.callgraph import Edge, shortest_path
+from rcabench.datasets.inventory import Inventory
 from rcabench.datasets.petshop.healthy import HealthyWindow, Stretch, healthy_windows
+from rcabench.datasets.petshop.inventory import inventory
 from rcabench.datasets.petshop.issues import Alert, Issue, read_graph, read_issues
 from rcabench.datasets.petshop.samples import Sample, period_of, read_samples
 from rcabench.datasets.writer import DatasetWriter, RecordingWriter
@@ -57,6 +59,11 @@ class PetShop:
     def card_for(self, source: Path) -> str:  # noqa: ARG002 (of adapters in general, the source decides)
         """Return the name of the card that fits what lies at `source`."""
         return "petshop"
+
+    def inspect(self, source: Path) -> Inventory:
+        """Return what lies at `source` and what is wrong with it, without importing it."""
+        with opened(source) as folder:
+            return inventory(folder, TRAFFICS).of_source(source, opened=folder)
 
     def convert(self, source: Path | None, writer: DatasetWriter) -> None:
         """Convert one kind of traffic.
