@@ -11,7 +11,7 @@ from typing import Any
 
 from rcabench.config import Plan, plan_from
 from rcabench.core.codec import to_plain
-from rcabench.core.diagnosis import Diagnosis, FailureKind
+from rcabench.core.diagnosis import Diagnosis
 from rcabench.core.errors import RecordError
 from rcabench.core.run import Manifest, RunRecord, ScoredDiagnosis
 from rcabench.core.session import Miss, TapeMode
@@ -24,6 +24,7 @@ from rcabench.runner.agenda import Agenda
 from rcabench.runner.diagnosing import DIED
 from rcabench.runner.executors import executed
 from rcabench.runner.judging import score, stamped_dataset
+from rcabench.runner.outcome import timeout
 from rcabench.runner.provenance import agents_digest, declared, versions
 from rcabench.runner.purse import Purse
 from rcabench.runner.task import Contestant
@@ -98,7 +99,9 @@ def verify(
     plan = _plan_again(record.manifest, datasets, objects)
     chosen: dict[str, Contestant] = {spec.label: objects.get(spec.label, spec) for spec in plan.diagnosers}
     left_out = {
-        result.diagnosis.key: reason for result in record.results if (reason := _hindrance(result.diagnosis, chosen))
+        result.diagnosis.key: reason
+        for result in record.results
+        if (reason := _hindrance(result.diagnosis, chosen, plan.timeout_seconds))
     }
     wanted = {result.diagnosis.key for result in record.results} - set(left_out)
     with tempfile.TemporaryDirectory(prefix="rcabench-verify-") as temporary, Stage() as stage:
@@ -184,12 +187,13 @@ def _rubric(record: RunRecord) -> tuple[Spec, ...]:
     return tuple(_spec({"label": label, **entry}) for label, entry in record.scorers.items() if not _is_python(entry))
 
 
-def _hindrance(diagnosis: Diagnosis, chosen: Mapping[str, Contestant]) -> str | None:
+def _hindrance(diagnosis: Diagnosis, chosen: Mapping[str, Contestant], seconds: float | None) -> str | None:
     """Return why a diagnosis cannot be made again at all."""
     if diagnosis.diagnoser not in chosen:
         return "its diagnoser is no plug-in, but was defined in Python"
     failure = diagnosis.failure
-    if failure is not None and failure.kind is FailureKind.TIMEOUT:
+    # A team whose deadline has come says so itself, and its cassette knows.
+    if seconds is not None and failure == timeout(seconds).failure:
         return "it ran out of time"
     return "its process died" if failure is not None and failure.message == DIED else None
 
