@@ -18,6 +18,8 @@ class FailureKind(StrEnum):
     TIMEOUT = "timeout"
     BUDGET = "budget"
     INVALID_VERDICT = "invalid_verdict"
+    CONTEXT_OVERFLOW = "context_overflow"
+    """What a language model had to be told is longer than it reads."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
