@@ -14,6 +14,7 @@ from rcabench.core.question import Question, Select, TraceSpans
 from rcabench.core.time import TimeWindow, from_micros, intersections
 from rcabench.telemetry.answer import answer_from, empty_answer
 from rcabench.telemetry.base import COLUMNS
+from rcabench.telemetry.cursors import Cursors
 from rcabench.telemetry.sql import Statement, statement_for, trace_bounds
 from rcabench.telemetry.sql_room import TABLES, Source, SqlRoom
 
@@ -46,6 +47,7 @@ class Engine:
             "autoinstall_known_extensions": False,
         }
         self._connection = duckdb.connect(":memory:", config=settings)
+        self._cursors = Cursors(self._connection)
         # The files stay as they are while a recording is open, so their footers are read once.
         self._connection.execute("SET GLOBAL parquet_metadata_cache = true")
         self._looks_traces_up = False
@@ -106,7 +108,7 @@ class Engine:
             if narrowed is None:
                 return empty_answer(question)
             question = narrowed
-        with self._connection.cursor() as cursor:
+        with self._cursors.one() as cursor:
             # Only an ENUM column comes as a Categorical, and no table has one.
             arrays = cast("dict[str, np.ndarray[Any, Any]]", _run(cursor, statement_for(question)).fetchnumpy())
             return answer_from(question, arrays)
@@ -116,7 +118,7 @@ class Engine:
         with self._lock:
             if not self._rooms:
                 held = [table for table in TABLES if table not in self._sources]
-                with self._connection.cursor() as cursor:
+                with self._cursors.one() as cursor:
                     frames = {table: cursor.sql(f"SELECT * FROM {table}").to_arrow_table() for table in held}
                 self._rooms.append(
                     SqlRoom(
@@ -130,7 +132,7 @@ class Engine:
 
     def narrowed(self, question: TraceSpans) -> TraceSpans | None:
         """Cut the question down to the stretch that the side index gives for the trace; None if it knows none."""
-        with self._connection.cursor() as cursor:
+        with self._cursors.one() as cursor:
             found = _run(cursor, trace_bounds(question.trace_id)).fetchone()
         if found is None or found[0] is None:
             return None
@@ -141,16 +143,16 @@ class Engine:
     def explained(self, question: Question) -> Any:
         """Return DuckDB's plan of a question and what each step of it cost, as JSON data; for tests of pruning."""
         statement = statement_for(question)
-        with self._connection.cursor() as cursor:
+        with self._cursors.one() as cursor:
             found = _run(cursor, replace(statement, text=f"EXPLAIN (ANALYZE, FORMAT JSON) {statement.text}")).fetchall()
         return json.loads(found[0][1])
 
     def close(self) -> None:
-        """Let go of memory and files."""
+        """Interrupt questions that are under way, and let go of memory and files."""
         with self._lock:
             while self._rooms:
                 self._rooms.pop().close()
-        self._connection.close()
+        self._cursors.close()
 
     def __enter__(self) -> Self:
         return self

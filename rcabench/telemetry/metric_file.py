@@ -41,8 +41,9 @@ class MetricFile:
         self._times = [self._bounds(group, "time") for group in range(self._file.num_row_groups)]
 
     def close(self) -> None:
-        """Let go of the file."""
-        self._file.close()
+        """Let go of the file, once nobody reads it."""
+        with self._lock:
+            self._file.close()
 
     def ask(self, question: MetricPoints) -> pd.DataFrame:
         """Answer as `rcabench.telemetry.sql.metrics.metric_points` would."""

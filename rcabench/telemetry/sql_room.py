@@ -17,6 +17,7 @@ from rcabench.core.question import Select
 from rcabench.core.time import TimeWindow, merged, to_micros
 from rcabench.telemetry.answer import answer_from
 from rcabench.telemetry.base import COLUMNS
+from rcabench.telemetry.cursors import Cursors
 from rcabench.telemetry.sql.allowed import Refused, check_query, is_ordered
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class SqlRoom:
         }
         self._seconds = seconds
         self._connection = duckdb.connect(":memory:", config=settings)
+        self._cursors = Cursors(self._connection)
         for table in TABLES:
             columns = {name: types[kind] for name, kind in COLUMNS[table].items()}
             if table in sources:
@@ -111,7 +113,7 @@ class SqlRoom:
         """
         tables = _tables(question)
         _check_text(question)
-        with self._connection.cursor() as cursor, _deadline(cursor, self._seconds), _translated(self._seconds):
+        with self._cursors.one() as cursor, _deadline(cursor, self._seconds), _translated(self._seconds):
             parsed = _parsed(cursor, question.sql)
             try:
                 check_query(parsed, tables)
@@ -129,8 +131,8 @@ class SqlRoom:
         return answer_from(question, {"record": np.ma.masked_array(records, mask=np.zeros(len(rows), bool))})
 
     def close(self) -> None:
-        """Let go of memory and files."""
-        self._connection.close()
+        """Interrupt queries that are under way, and let go of memory and files."""
+        self._cursors.close()
 
 
 def _tables(question: Select) -> tuple[str, ...]:

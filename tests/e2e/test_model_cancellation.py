@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -19,10 +22,12 @@ from rcabench.agents.llm.connection import connect
 from rcabench.agents.llm.lineup import load_model_lineup
 from rcabench.agents.llm.loop import Conversation, converse
 from rcabench.agents.llm.meter import Meter
-from rcabench.agents.llm.team import verdict_of
+from rcabench.agents.llm.team import LanguageModelTeam, verdict_of
 from rcabench.agents.llm.tool import ToolResult
 from rcabench.core.session import Session, session
 from rcabench.core.verdict import Verdict
+from rcabench.runner.diagnosing import diagnose
+from rcabench.runner.task import Task
 from rcabench.telemetry.replay import Replay
 from rcabench.testing import (
     Fixed,
@@ -32,7 +37,9 @@ from rcabench.testing import (
     Strongest,
     card_for,
     small_incident,
+    small_recording,
     small_telemetry,
+    write_recording,
 )
 
 Wire = Literal["openai", "anthropic", "ollama"]
@@ -191,3 +198,38 @@ async def test_a_team_is_cancelled_in_the_middle_of_a_judgement(team: str) -> No
     async with nothing_left(ScriptedServer(policy)) as server:
         last = lambda: bool(server.requests) and "You are the judge" in server.requests[-1].messages[0].text  # noqa: E731
         await cancelled(diagnosis(server, team), last)
+
+
+def test_a_diagnosis_that_ends_in_the_middle_of_sql_is_recorded_and_leaves_no_query(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_recording(tmp_path, small_recording())
+    slow = "SELECT sum(a.duration_us * b.duration_us * c.duration_us) AS s FROM spans a, spans b, spans c LIMIT "
+
+    def policy(request: ScriptedRequest) -> ScriptedReply:
+        arguments = json.dumps({"sql": slow + str(request.n + 1)})
+        return ScriptedReply(tool_calls=(ToolCall(id="a", name="sql", arguments=arguments),))
+
+    threads = len(sys._current_frames())
+    with ScriptedServer(policy).in_thread() as server:
+        monkeypatch.setenv("RCABENCH_SCRIPTED_URL", f"{server.url}/v1")
+        entry = diagnose(
+            Task(
+                incident=small_incident(),
+                recording=tmp_path,
+                label="team",
+                contestant=LanguageModelTeam(team="llm-unaided", model="scripted"),
+                onset_given=False,
+                seed=0,
+                timeout_seconds=3.0,
+            )
+        )
+
+    assert entry.diagnosis.failure is not None
+    assert entry.diagnosis.usage.troubles["tool.timeout"] >= 1, "the query was cut"
+    # Also threads that `threading` does not know.
+    for _ in range(200):
+        if len(sys._current_frames()) <= threads:
+            break
+        time.sleep(0.01)
+    assert len(sys._current_frames()) <= threads
