@@ -18,7 +18,6 @@ import json
 import random
 import statistics
 import sys
-import threading
 import time
 import traceback
 from collections import Counter
@@ -209,16 +208,20 @@ def growth_mib(memory: Sequence[float]) -> float:
     return statistics.fmean(memory[-quarter:]) - statistics.fmean(memory[:quarter])
 
 
-def is_new(thread: threading.Thread, before: Collection[threading.Thread]) -> bool:
-    """Whether a thread was started by Python code meanwhile; pools of libraries call themselves dummies."""
-    return thread not in before and not isinstance(thread, threading._DummyThread)
+async def threads_ended(before: Collection[int]) -> bool:
+    """Wait a little for threads that nobody waits for any more; those of tools are not known to `threading`."""
+    for _ in range(100):
+        if set(sys._current_frames()) <= set(before):
+            return True
+        await asyncio.sleep(0.05)
+    return False
 
 
 async def trial(
     server: ScriptedServer, *, calls: int, concurrency: int, haste: float, call_seconds: float
 ) -> tuple[Findings, int]:
     """Warm up, run, and look for what is left; return what was found, and the calls that were made."""
-    tasks, threads = asyncio.all_tasks(), set(threading.enumerate())
+    tasks, threads = asyncio.all_tasks(), set(sys._current_frames())
     telemetry = Remembering(inner=small_telemetry())
     warm = Trial(server=server, telemetry=telemetry, haste=haste, call_seconds=call_seconds)
     await asyncio.gather(*(warm.diagnose(number) for number in range(WARM_UP)))
@@ -232,7 +235,8 @@ async def trial(
     found.violations += [f"a task is left: {task!r}" for task in asyncio.all_tasks() - tasks]
     if server.open_connections:
         found.violations.append(f"{server.open_connections} connections are left")
-    found.violations += [f"a thread is left: {thread}" for thread in threading.enumerate() if is_new(thread, threads)]
+    if not await threads_ended(threads):
+        found.violations.append(f"{len(set(sys._current_frames()) - threads)} threads are left")
     found.violations += [f"the server refused a request: {why}" for why in server.refused]
     gc.collect()
     if growth_mib(found.memory) > MOST_GROWTH_MIB:

@@ -71,14 +71,15 @@ class Look:
 async def nothing_left(server: ScriptedServer) -> AsyncIterator[ScriptedServer]:
     """Serve from a thread, and see to it that tasks, threads and connections are gone afterwards."""
     with server.in_thread():
-        tasks, threads = asyncio.all_tasks(), threading.active_count()
+        tasks, threads = asyncio.all_tasks(), len(sys._current_frames())
         yield server
         assert asyncio.all_tasks() - tasks == set()
         await close_models()
         await until(lambda: server.open_connections == 0)
         # The loop's pool keeps idle threads; one that is at work would be waited for here.
         await asyncio.wait_for(asyncio.get_running_loop().shutdown_default_executor(), 2)
-        await until(lambda: threading.active_count() <= threads)
+        # Also threads that `threading` does not know.
+        await until(lambda: len(sys._current_frames()) <= threads)
 
 
 async def until(condition: Any) -> None:
