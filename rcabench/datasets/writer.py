@@ -204,7 +204,7 @@ class DatasetWriter:
 
         recordings = {
             name: {
-                file.stem: {"rows": recording.rows[file.stem], "sha256": _sha256(file)}
+                file.stem: {"rows": recording.rows.get(file.stem, 0), "sha256": _sha256(file)}
                 for file in sorted((self._built / RECORDINGS / name).glob("*.parquet"))
             }
             for name, recording in sorted(self._recordings.items())

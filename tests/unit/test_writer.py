@@ -20,11 +20,13 @@ import yaml
 from rcabench import __version__
 from rcabench.core.errors import DataError
 from rcabench.core.incident import Aspect, Hints, Incident
+from rcabench.core.question import Components, Coverage
 from rcabench.core.time import TimeWindow
 from rcabench.core.truth import RootCause, Truth
 from rcabench.datasets.folder import Dataset
 from rcabench.datasets.import_summary import Skip
 from rcabench.datasets.writer import DatasetWriter, ImportSummary
+from rcabench.telemetry.parquet import ParquetTelemetry
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 GUILTY = Truth(root_causes=(RootCause(service="guilty-service", fault_type="guilty-fault", onset=START),))
@@ -65,6 +67,21 @@ def test_what_is_written_loads_again(tmp_path: Path) -> None:
     assert {case.incident.window for case in dataset.cases} == {incident(minute).window for minute in (0, 5, 10)}
     assert all(case.truth == GUILTY and case.incident.dataset == "shop" for case in dataset.cases)
     assert dataset.recording_folder(dataset.cases[0]).joinpath("metrics.parquet").is_file()
+
+
+def test_a_recording_of_nothing_is_one_that_can_be_asked_and_holds_nothing(tmp_path: Path) -> None:
+    with DatasetWriter.create(
+        tmp_path / "shop", name="shop", card="shop", importer={"name": "x", "options": {}}
+    ) as writer:
+        with writer.recording("day-1"):
+            pass
+        writer.case(incident=incident(), truth=GUILTY, recording="day-1")
+        summary = writer.finish()
+
+    with ParquetTelemetry(folder=tmp_path / "shop/recordings/day-1") as telemetry:
+        assert telemetry.ask(Components()).empty
+        assert telemetry.ask(Coverage())["rows"].sum() == 0
+    assert summary.rows == {}
 
 
 def test_ids_follow_from_recording_and_window_alone(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Self
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from rcabench.core.errors import DataError
 from rcabench.datasets.import_summary import Progress, SkipLog
@@ -144,6 +145,10 @@ class RecordingWriter:
             connection.close()
             shutil.rmtree(self._work, ignore_errors=True)
         self.rows = {table: count for table, count in sorted(self.rows.items()) if count}
+        if not self.rows:
+            # Questions about times of which nothing was recorded can be answered all the same, by who need not look.
+            nothing = pa.table({name: pa.array([], pa.string()) for name in COLUMNS["topology"]})
+            pq.write_table(nothing, self._folder / "topology.parquet")
 
     def _where(self, table: str, source: Path | str | None) -> Path | str:
         return source if source is not None else f"{self.name}/{table}"
