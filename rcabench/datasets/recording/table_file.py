@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+
+# Registers Arrow's functions, which dictionary columns need: left to Arrow, two threads may both find it undone.
+import pyarrow.compute
 import pyarrow.parquet as pq
 
 _FALSE_POSITIVES = 0.01
