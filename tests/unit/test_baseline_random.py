@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 
 import pandas as pd
@@ -74,6 +75,34 @@ async def test_fault_types_are_those_that_the_incident_offers(system: MemoryTele
     assert {candidate.fault_type for candidate in chosen.candidates} <= {"odd", "even"}
     free = await RandomChoice().diagnose(small_incident(), system)
     assert {candidate.fault_type for candidate in free.candidates} <= set(FaultType)
+
+
+async def test_offered_components_are_permuted_whatever_the_telemetry_holds(system: MemoryTelemetry) -> None:
+    names = ("cart-0", "web", "host-a", "unseen-7", "payment-0")
+    offered = small_incident(hints=Hints(components=names, failures=2))
+
+    verdict = await RandomChoice().diagnose(offered, system)
+    places = {(c.service, c.pod, c.host) for c in verdict.candidates}
+    assert places == {
+        ("cart", "cart-0", "host-b"), ("web", None, None), (None, None, "host-a"), (None, "unseen-7", None),
+        ("payment", "payment-0", "host-a"),
+    }  # fmt: skip
+    assert len({candidate.onset for candidate in verdict.candidates}) == 5
+    blind = await RandomChoice().diagnose(offered, MemoryTelemetry())
+    assert {c.pod for c in blind.candidates} == set(names)
+    assert await RandomChoice().diagnose(replace(offered, id="z", dataset="other"), system) == verdict
+
+
+async def test_every_offered_component_comes_first_and_second_equally_often() -> None:
+    offered = small_incident(hints=Hints(components=("a", "b", "c", "d"), failures=2))
+    counts = [Counter[str](), Counter[str]()]
+    for seed in range(400):
+        verdict = await RandomChoice(seed=seed).diagnose(offered, MemoryTelemetry())
+        for place, count in enumerate(counts):
+            count[str(verdict.candidates[place].pod)] += 1
+
+    # Three standard deviations of a binomial draw around 100.
+    assert all(abs(count[name] - 100) < 3 * (400 * 1 / 4 * 3 / 4) ** 0.5 for count in counts for name in "abcd")
 
 
 async def test_the_onset_is_in_the_window_unless_it_is_given(system: MemoryTelemetry) -> None:

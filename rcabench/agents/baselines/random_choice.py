@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from rcabench.agents.places import places_of
 from rcabench.core.fault import FaultType
 from rcabench.core.incident import Incident
 from rcabench.core.question import Components
@@ -28,6 +29,10 @@ class RandomChoice:
     within each, so that service AC@k is k/n in expectation; pod and host are those of the service,
     as seen. Fault type and onset are uniform too: over the types that the incident offers (all
     canonical ones where it offers none), and over the window (unless the onset is given).
+
+    Where the incident offers components to choose from, those are permuted instead, uniformly and
+    whatever their level, each with a fault type and an onset of its own: the first `hints.failures` of
+    them are the answer to a question that counts its failures, and each is right by chance 1/n.
 
     The draw depends on `seed` and on the content of the incident (start of the window, names of
     the components), never on its id or place in the dataset. Chance AC@k as in RCAEval 1.8.1
@@ -49,12 +54,14 @@ class RandomChoice:
 
     async def diagnose(self, incident: Incident, telemetry: Telemetry) -> Verdict:
         """Return the components of the incident's telemetry in random order."""
+        if incident.hints.components:
+            return self._offered(incident, telemetry)
         components = seen_components(incident, telemetry)
         if not components:
             return Verdict(abstained=True, narrative="random abstains: the telemetry names no component.")
         draw = random.Random(self._seed_of(incident, components))
         onset = incident.hints.onset or _moment(incident, draw)
-        fault_types = incident.hints.fault_types or tuple(kind.value for kind in FaultType)
+        fault_types = _fault_types(incident)
         groups: dict[str, list[Component]] = {}
         for component in components:
             service, _, host = component
@@ -73,7 +80,24 @@ class RandomChoice:
             narrative=f"{len(names)} services in random order (seed {self.seed}); nothing was looked at.",
         )
 
-    def _seed_of(self, incident: Incident, components: Sequence[Component]) -> int:
+    def _offered(self, incident: Incident, telemetry: Telemetry) -> Verdict:
+        """Return the components that the incident offers, in random order."""
+        names = sorted(set(incident.hints.components))
+        draw = random.Random(self._seed_of(incident, names))
+        draw.shuffle(names)
+        places = places_of(names, telemetry)
+        return Verdict(
+            candidates=tuple(
+                places[name].candidate(
+                    fault_type=draw.choice(_fault_types(incident)),
+                    onset=incident.hints.onset or _moment(incident, draw),
+                )
+                for name in names
+            ),
+            narrative=f"{len(names)} offered components in random order (seed {self.seed}); nothing was looked at.",
+        )
+
+    def _seed_of(self, incident: Incident, components: Sequence[Component] | Sequence[str]) -> int:
         content = f"{self.seed}|{format_utc(incident.window.start)}|{components!r}"
         return int.from_bytes(hashlib.sha256(content.encode()).digest()[:8], "big")
 
@@ -92,6 +116,10 @@ def seen_components(incident: Incident, telemetry: Telemetry) -> tuple[Component
     shadows = {shadow for row in rows for shadow in _shadows(row)}
     ordered = sorted(rows - shadows, key=lambda row: tuple(part or "" for part in row))
     return tuple((service, pod, host) for service, pod, host in ordered)
+
+
+def _fault_types(incident: Incident) -> tuple[str, ...]:
+    return incident.hints.fault_types or tuple(kind.value for kind in FaultType)
 
 
 def _shadows(row: tuple[str | None, ...]) -> Iterator[tuple[str | None, ...]]:
