@@ -14,7 +14,7 @@ from typing import Any
 
 from rcabench.core.session import Session
 from rcabench.record import Entry, Key
-from rcabench.runner.diagnosing import asked, at_work
+from rcabench.runner.diagnosing import Work, asked, at_work
 from rcabench.runner.interruption import GRACE_SECONDS, TimeIsUp, stalls_interrupted
 from rcabench.runner.outcome import answered, timeout
 from rcabench.runner.task import Task
@@ -67,22 +67,32 @@ def concurrently(tasks: Iterable[Task], *, concurrency: int, sessions: dict[Key,
 
 
 async def _diagnose(task: Task, sessions: dict[Key, Session]) -> Entry:
-    """Let one diagnoser answer one incident; one that will not end with its time is left behind."""
     with at_work(task) as work:
         sessions[task.key] = work.session
-        answering = asyncio.create_task(_contained(asked(task, work.replay)))
         try:
-            await asyncio.wait({answering}, timeout=task.timeout_seconds)
-            in_time = answering.done()
+            entry = await _answer(work)
+            # In a thread: others go on meanwhile.
+            await asyncio.to_thread(work.let_go)
+            return entry
         finally:
-            if not answering.done():
-                answering.cancel()
-                await asyncio.wait({answering}, timeout=GRACE_SECONDS)
             del sessions[task.key]
-        if not in_time and task.timeout_seconds is not None:
-            return work.entry(timeout(task.timeout_seconds))
-        answer = answering.result()
-        return work.entry(work.outcome(answer) if isinstance(answer, BaseException) else answered(answer))
+
+
+async def _answer(work: Work) -> Entry:
+    """Let one diagnoser answer one incident; one that will not end with its time is left behind."""
+    limit = work.task.timeout_seconds
+    answering = asyncio.create_task(_contained(asked(work.task, work.replay)))
+    try:
+        await asyncio.wait({answering}, timeout=limit)
+        in_time = answering.done()
+    finally:
+        if not answering.done():
+            answering.cancel()
+            await asyncio.wait({answering}, timeout=GRACE_SECONDS)
+    if not in_time and limit is not None:
+        return work.entry(timeout(limit))
+    answer = answering.result()
+    return work.entry(work.outcome(answer) if isinstance(answer, BaseException) else answered(answer))
 
 
 async def _contained(answer: Coroutine[Any, Any, object]) -> object:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
@@ -37,12 +37,16 @@ _LONGEST_MARGIN = 5.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Work:
-    """A task in progress: what the diagnoser is given, and since when."""
+    """A task in progress: what the diagnoser is given, and since when.
+
+    `let_go` closes the telemetry, which takes milliseconds; so does leaving the context, where it was not called.
+    """
 
     task: Task
     replay: Replay
     session: Session
     began: float
+    let_go: Callable[[], None]
 
     @property
     def seconds(self) -> float:
@@ -138,6 +142,7 @@ def at_work(task: Task) -> Iterator[Work]:
             replay=Replay.of(task.incident, backend, budget=task.budget),
             session=opened,
             began=began,
+            let_go=backend.close,
         )
 
 
