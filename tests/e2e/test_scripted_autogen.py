@@ -177,6 +177,7 @@ async def test_a_cancelled_call_ends_at_once_and_frees_its_connection(wire: str,
     assert left == 0
 
 
+@pytest.mark.filterwarnings("ignore:No text content or tool calls:UserWarning")
 async def test_fuzz_raises_errors_and_never_hangs() -> None:
     async with ScriptedServer(Fuzz(seed=5, slow_seconds=0.02)) as server:
         clients = [make(server.url) for make in CLIENTS.values()]
