@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         TraceSpans,
     )
     from rcabench.core.time import TimeWindow
+    from rcabench.core.spending import Spending
     from rcabench.core.usage import Usage
     from rcabench.core.verdict import Candidate, Evidence, Modality, Turn, Verdict
     from rcabench.evaluation import Report, evaluate, load_dataset
@@ -82,6 +83,7 @@ _HOMES = {
         "TraceSpans",
     ),
     "core.time": ("TimeWindow",),
+    "core.spending": ("Spending",),
     "core.usage": ("Usage",),
     "core.verdict": (
         "Candidate",
