@@ -35,8 +35,8 @@ if TYPE_CHECKING:
         Topology,
         TraceSpans,
     )
-    from rcabench.core.time import TimeWindow
     from rcabench.core.spending import Spending
+    from rcabench.core.time import TimeWindow
     from rcabench.core.usage import Usage
     from rcabench.core.verdict import Candidate, Evidence, Modality, Turn, Verdict
     from rcabench.evaluation import Report, evaluate, load_dataset
@@ -77,6 +77,7 @@ _HOMES = {
         "Select",
         "SlowestSpans",
         "SpanLogChanges",
+    "Spending",
         "TemplateChanges",
         "TemplateSeries",
         "Topology",
