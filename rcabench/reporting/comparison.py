@@ -21,6 +21,7 @@ COMPARED: tuple[str, ...] = (
     "fault.AC@1",
     "onset.within_60s",
     "healthy.correct",
+    "openrca.strict",
 )
 """Few on purpose: every further score makes a difference harder to show after Holm's correction."""
 LEVEL_OF_SIGNIFICANCE = 0.05
@@ -56,7 +57,7 @@ class Paired:
     """One score of both sides on the cases that both have.
 
     Attributes:
-        dataset, onset_given: what was asked.
+        dataset, onset_given: what was asked; several datasets where the score is stated over all of them together.
         metric: name of the score.
         a, b: the sides as text.
         n: common cases; `of_a` and `of_b` say how many each side has a value for.
@@ -134,7 +135,7 @@ def compare(
 
     Args:
         a, b: runs that were scored alike; the same one twice to compare two of its diagnosers.
-        diagnoser_a, diagnoser_b: labels.
+        diagnoser_a, diagnoser_b: labels; or the name of a plug-in that only one of a run's diagnosers is.
         metrics: names of the scores to test. The fewer, the easier a difference is shown after Holm's correction.
 
     Raises:
@@ -151,8 +152,11 @@ def compare(
     rows: list[Paired] = []
     notes: list[str] = []
     for side_a, side_b in pairs:
+        together = _together(side_a, side_b, conditions, metrics)
+        rows += together
         for stamp in conditions:
-            found, said = _pair_up(side_a, side_b, stamp, metrics)
+            pooled = {row.metric for row in together if row.onset_given == stamp.onset_given}
+            found, said = _pair_up(side_a, side_b, stamp, [metric for metric in metrics if metric not in pooled])
             rows += found
             notes += said
     if not rows:
@@ -183,6 +187,7 @@ def _refuse_unknown(metrics: Sequence[str], a: RunRecord, b: RunRecord) -> None:
 
 def _sides(a: RunRecord, b: RunRecord, label_a: str | None, label_b: str | None) -> list[tuple[Side, Side]]:
     known_a, known_b = list(a.manifest.diagnosers), list(b.manifest.diagnosers)
+    label_a, label_b = _meant(a, label_a), _meant(b, label_b)
     for record, label, known in ((a, label_a, known_a), (b, label_b, known_b)):
         if label is not None and label not in known:
             raise Incomparable(f"{run_name(record)} has no diagnoser {label!r}{did_you_mean(label, known)}")
@@ -200,6 +205,13 @@ def _sides(a: RunRecord, b: RunRecord, label_a: str | None, label_b: str | None)
             "write RUN::diagnoser for two different ones"
         )
     return [(Side(record=a, diagnoser=one), Side(record=b, diagnoser=other)) for one, other in pairs]
+
+
+def _meant(record: RunRecord, label: str | None) -> str | None:
+    """Return the label of the only diagnoser that is a plug-in of this name, where no diagnoser is labelled so."""
+    known = record.manifest.diagnosers
+    named = [other for other, spec in known.items() if spec.get("name") == label]
+    return named[0] if label not in known and len(named) == 1 else label
 
 
 def _only(known: Sequence[str], other: str | None) -> str:
@@ -234,6 +246,23 @@ def _common_conditions(a: RunRecord, b: RunRecord) -> tuple[list[DatasetStamp], 
     return common, refused
 
 
+def _together(a: Side, b: Side, stamps: Sequence[DatasetStamp], metrics: Sequence[str]) -> list[Paired]:
+    """Return a row for each score that a benchmark states over several of these datasets together."""
+    rows = []
+    for given in sorted({stamp.onset_given for stamp in stamps}):
+        asked = [stamp for stamp in stamps if stamp.onset_given == given]
+        values = [(stamp.name, case_values(_results(a, stamp)), case_values(_results(b, stamp))) for stamp in asked]
+        for metric in in_order(set(metrics) & Kinds.of(a.record.scorers).pooled):
+            holding = [(name, x[metric], y[metric]) for name, x, y in values if x.get(metric) and y.get(metric)]
+            if len(holding) > 1:
+                names = f"{', '.join(name for name, _, _ in holding)} together"
+                of_a = {f"{name}/{case}": value for name, found, _ in holding for case, value in found.items()}
+                of_b = {f"{name}/{case}": value for name, _, found in holding for case, value in found.items()}
+                row = _paired(a, b, names, given, metric, of_a, of_b)
+                rows += [row] if row is not None else []
+    return rows
+
+
 def _pair_up(a: Side, b: Side, stamp: DatasetStamp, metrics: Sequence[str]) -> tuple[list[Paired], list[str]]:
     results_a, results_b = _results(a, stamp), _results(b, stamp)
     cases_a = {result.diagnosis.incident_id for result in results_a}
@@ -247,10 +276,10 @@ def _pair_up(a: Side, b: Side, stamp: DatasetStamp, metrics: Sequence[str]) -> t
     values_a, values_b = case_values(results_a), case_values(results_b)
     rows = []
     for metric in in_order(set(metrics) & set(values_a) & set(values_b)):
-        row = _paired(a, b, stamp, metric, values_a[metric], values_b[metric])
+        row = _paired(a, b, stamp.name, stamp.onset_given, metric, values_a[metric], values_b[metric])
         rows += [row] if row is not None else []
     for side, results in ((a, results_a), (b, results_b)):
-        notes += [f"{stamp.name}: {side} {silence} in any case" for silence in _silences(rows, results)]
+        notes += [f"{stamp.name}: {side} {silence}" for silence in _silences(rows, results)]
     return rows, notes
 
 
@@ -260,7 +289,9 @@ def _silences(rows: Sequence[Paired], results: Sequence[ScoredDiagnosis]) -> lis
     blaming = [verdict for verdict in verdicts if verdict is not None and verdict.candidates]
     aspects = dict.fromkeys(row.metric.partition(".")[0] for row in rows)
     asked = [_ANSWERS[aspect] for aspect in aspects if aspect in _ANSWERS]
-    return [silence for silence, answers in asked if blaming and not any(map(answers, blaming))]
+    if asked and not blaming and any(verdict is not None and verdict.answer for verdict in verdicts):
+        return ["answers in words alone, and the scores of components, fault types and times count that as misses"]
+    return [f"{silence} in any case" for silence, answers in asked if blaming and not any(map(answers, blaming))]
 
 
 def _says(verdict: Verdict, what: Callable[[Candidate], object]) -> bool:
@@ -277,7 +308,7 @@ def _results(side: Side, stamp: DatasetStamp) -> tuple[ScoredDiagnosis, ...]:
 
 
 def _paired(
-    a: Side, b: Side, stamp: DatasetStamp, metric: str, of_a: Mapping[str, float], of_b: Mapping[str, float]
+    a: Side, b: Side, dataset: str, given: bool, metric: str, of_a: Mapping[str, float], of_b: Mapping[str, float]
 ) -> Paired | None:
     common = sorted(set(of_a) & set(of_b))
     if not common:
@@ -290,8 +321,8 @@ def _paired(
     binary = share and not is_graded(metric) and {*one, *other} <= {0.0, 1.0}
     p = mcnemar(a_higher, b_higher) if binary else sign_flip([x - y for x, y in zip(one, other, strict=True)])
     return Paired(
-        dataset=stamp.name,
-        onset_given=stamp.onset_given,
+        dataset=dataset,
+        onset_given=given,
         metric=metric,
         a=str(a),
         b=str(b),

@@ -43,6 +43,7 @@ class Kinds:
     Attributes:
         quantities: names of scores that do not live in [0, 1].
         less_is_better: names of scores of which less is better; of all others more is.
+        pooled: names of scores that a benchmark states over all of its datasets together.
 
     Example:
         >>> kinds = Kinds.of({"length": {"quantities": ["length.words"], "lower_is_better": ["length.words"]}})
@@ -52,6 +53,7 @@ class Kinds:
 
     quantities: frozenset[str] = frozenset(_QUANTITIES)
     less_is_better: frozenset[str] = frozenset(_LOWER_IS_BETTER)
+    pooled: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, scorers: Mapping[str, Mapping[str, Any]]) -> Kinds:
@@ -61,11 +63,14 @@ class Kinds:
             less_is_better=frozenset(_LOWER_IS_BETTER).union(
                 *(entry.get("lower_is_better", ()) for entry in scorers.values())
             ),
+            pooled=frozenset().union(*(entry.get("pooled", ()) for entry in scorers.values())),
         )
 
     def __or__(self, other: Kinds) -> Kinds:
         return Kinds(
-            quantities=self.quantities | other.quantities, less_is_better=self.less_is_better | other.less_is_better
+            quantities=self.quantities | other.quantities,
+            less_is_better=self.less_is_better | other.less_is_better,
+            pooled=self.pooled | other.pooled,
         )
 
     def is_share(self, name: str) -> bool:

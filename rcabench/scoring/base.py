@@ -16,7 +16,8 @@ class Scorer(Protocol):
     """Something that says how right a verdict is.
 
     Scores are taken to live in [0, 1], and more to be better. A scorer of another kind says so by one or both of
-    these attributes, tuples of its scores' names: `quantities` (seconds, hops, words) and `lower_is_better`.
+    these attributes, tuples of its scores' names: `quantities` (seconds, hops, words) and `lower_is_better`. In `pooled`
+    stand scores that a benchmark states over all of its datasets together; comparisons then take them together too.
     One that carries out the rules of a single benchmark has a method `speaks_about(dataset: str) -> bool`, and is left
     out of runs with none of its datasets.
 
@@ -54,7 +55,7 @@ def declared(scorer: Scorer) -> dict[str, list[str]]:
         PluginError: an attribute is no tuple of names.
     """
     found: dict[str, list[str]] = {}
-    for attribute in ("quantities", "lower_is_better"):
+    for attribute in ("quantities", "lower_is_better", "pooled"):
         names = getattr(scorer, attribute, ())
         if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
             kind = type(scorer).__name__

@@ -233,3 +233,70 @@ def test_the_text_says_everything_once() -> None:
 )
 def test_a_side_is_a_run_or_a_run_and_a_label(text: str, parts: tuple[str, str | None]) -> None:
     assert split_side(text) == parts
+
+
+STRICT = "openrca.strict"
+POOLING = {"openrca": {"name": "openrca", "options": {}, "pooled": [STRICT]}}
+
+
+def _benchmark(
+    hits: Mapping[str, str], label: str, *, scorers: Mapping[str, Mapping[str, object]] = POOLING
+) -> RunRecord:
+    """Return a run over several datasets, from dataset -> a digit per case; `x` for a score that does not apply."""
+    parts = [
+        small_run(
+            {label: {f"{i:03}": {STRICT: None if hit == "x" else float(hit)} for i, hit in enumerate(digits)}},
+            dataset=dataset,
+            folder=f"runs/{label}",
+            scorers=scorers,
+        )
+        for dataset, digits in hits.items()
+    ]
+    stamps = tuple(part.manifest.datasets[0] for part in parts)
+    results = tuple(result for part in parts for result in part.results)
+    return replace(parts[0], manifest=replace(parts[0].manifest, datasets=stamps), results=results)
+
+
+def test_scores_that_a_benchmark_states_over_all_its_datasets_are_compared_over_all_of_them() -> None:
+    a = _benchmark({"bank": "111100", "shop": "1101", "other": "xx"}, "agent")
+    b = _benchmark({"bank": "010001", "shop": "1000", "other": "xx"}, "floor")
+
+    (row,) = compare(a, b, metrics=[STRICT]).rows
+    assert row.dataset == "bank, shop together"
+    assert (row.n, row.a_higher, row.b_higher) == (10, 5, 1)
+    assert (row.test, row.p, row.p_holm) == ("McNemar, exact", 0.21875, 0.21875)
+    assert row.better is None
+
+
+def test_one_dataset_of_such_a_benchmark_and_scores_that_declare_nothing_stay_apart() -> None:
+    alone = [_benchmark({"bank": "1100", "other": "xx"}, label) for label in ("agent", "floor")]
+    plain = [_benchmark({"bank": "1100", "shop": "11"}, label, scorers={}) for label in ("agent", "floor")]
+
+    assert [row.dataset for row in compare(*alone, metrics=[STRICT]).rows] == ["bank"]
+    assert [row.dataset for row in compare(*plain, metrics=[STRICT]).rows] == ["bank", "shop"]
+
+
+def test_a_diagnoser_can_be_meant_by_the_name_of_its_plug_in_where_that_is_clear() -> None:
+    run = small_run({"recorded:answers=a.csv": _answers("11"), "floor": _answers("10")})
+    spec = {"name": "recorded", "options": {"answers": "a.csv"}}
+    named = {"recorded:answers=a.csv": spec, "floor": {"name": "random", "options": {}}}
+    record = replace(run, manifest=replace(run.manifest, diagnosers=named))
+
+    (row,) = compare(record, record, diagnoser_a="recorded", diagnoser_b="floor").rows
+    assert row.a == "first::recorded:answers=a.csv"
+    twice = replace(record, manifest=replace(record.manifest, diagnosers={**named, "recorded:answers=b.csv": spec}))
+    with pytest.raises(Incomparable, match="no diagnoser 'recorded'"):
+        compare(twice, twice, diagnoser_a="recorded", diagnoser_b="floor")
+
+
+def test_whoever_answers_in_words_alone_is_said_to_be_misread_by_other_scores() -> None:
+    record = small_run({"words": _answers("00"), "floor": _answers("10")})
+    spoken = tuple(
+        replace(r, diagnosis=replace(r.diagnosis, verdict=Verdict(answer="It was me.")))
+        if r.diagnosis.diagnoser == "words"
+        else r
+        for r in record.results
+    )
+
+    found = compare(replace(record, results=spoken), record, diagnoser_a="words", diagnoser_b="floor")
+    assert any("first::words answers in words alone" in note for note in found.notes)

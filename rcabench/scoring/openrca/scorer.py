@@ -53,6 +53,7 @@ class OpenRca:
 
     quantities: ClassVar[tuple[str, ...]] = (_FORMAT_LOSS, _MISSING, _EXTRA)
     lower_is_better: ClassVar[tuple[str, ...]] = (_FORMAT_LOSS, _MISSING, _EXTRA)
+    pooled: ClassVar[tuple[str, ...]] = (*_NAMES, _FORMAT_LOSS, _MISSING, _EXTRA)
 
     def __post_init__(self) -> None:
         ZoneInfo(self.zone)
