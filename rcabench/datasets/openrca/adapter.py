@@ -15,7 +15,7 @@ from rcabench.datasets.inventory import Inventory
 from rcabench.datasets.openrca.candidates import Candidates
 from rcabench.datasets.openrca.inventory import inventory
 from rcabench.datasets.openrca.layout import SYSTEMS, System, find_systems, service_of
-from rcabench.datasets.openrca.queries import Query, criteria, read_queries
+from rcabench.datasets.openrca.queries import Query, fits, read_queries
 from rcabench.datasets.openrca.records import Record, by_window, day_window, read_records
 from rcabench.datasets.openrca.telemetry import record_day
 from rcabench.datasets.writer import DatasetWriter
@@ -128,7 +128,7 @@ def matched(
     together = by_window(records)
     fitting = []
     for record, query in zip(records, queries, strict=True):
-        if query.scoring_points.split("\n") == criteria(together[record.window_number], query.task).split("\n"):
+        if fits(query, together[record.window_number]):
             fitting.append((record, query))
         else:
             writer.skip(system.queries, query.row, "scoring_points are not what the records of its half hour come to")

@@ -11,7 +11,7 @@ from pathlib import Path
 from rcabench.core.errors import DataError
 from rcabench.datasets.inventory import Inventory
 from rcabench.datasets.openrca.layout import MODALITIES, SYSTEMS, System, find_systems, kind_files
-from rcabench.datasets.openrca.queries import criteria, read_queries
+from rcabench.datasets.openrca.queries import fits, read_queries
 from rcabench.datasets.openrca.records import by_window, read_records
 from rcabench.datasets.openrca.schema import KINDS
 from rcabench.datasets.openrca.tables import TableFile
@@ -59,9 +59,15 @@ def _labels(system: System, found: _Found) -> None:
         found.problems.append(f"{system.queries}: {len(queries)} queries for {len(records)} records")
         return
     together = by_window(records)
-    for record, query in zip(records, queries, strict=True):
-        if query.scoring_points.split("\n") != criteria(together[record.window_number], query.task).split("\n"):
-            found.missing.append(f"{system.queries}, row {query.row}: a query whose criteria fit its record")
+    strange = [
+        query.row
+        for record, query in zip(records, queries, strict=True)
+        if not fits(query, together[record.window_number])
+    ]
+    if len(strange) == len(queries):
+        found.problems.append(f"{system.queries}: no query fits its record; both files need the same order")
+    else:
+        found.missing += [f"{system.queries}, row {row}: a query whose criteria fit its record" for row in strange]
 
 
 def _telemetry(system: System, found: _Found) -> None:

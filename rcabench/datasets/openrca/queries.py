@@ -101,6 +101,11 @@ def criteria(records: Sequence[Record], task: str) -> str:
     return "".join(lines)
 
 
+def fits(query: Query, records: Sequence[Record]) -> bool:
+    """Return whether the criteria of a query are what the records of its half hour come to."""
+    return query.scoring_points == criteria(records, query.task)
+
+
 def make_queries(records: Sequence[Record], *, seed: int, tasks: Sequence[str] | None = None) -> tuple[Query, ...]:
     """Make one question for every record, about the half hour in which it lies.
 
