@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import _thread
 import asyncio
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from contextvars import Context, copy_context
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from rcabench.agents.llm.chat import Message, Role, ToolCall
 from rcabench.agents.llm.json_text import found_values
 from rcabench.agents.llm.mishaps import Mishaps
 from rcabench.agents.llm.text import cut, one_line, speakable
 from rcabench.agents.llm.tool import Tool, ToolError, ToolResult
+from rcabench.agents.llm.tool_threads import threaded
 from rcabench.agents.llm.tracing import span
 from rcabench.core.errors import BudgetExceeded
 from rcabench.core.trouble import Trouble
@@ -27,8 +26,6 @@ _LONGEST_ERROR = 1_000
 _SETTLING_SECONDS = 0.3
 """How long threads are waited for that nobody waits for any more; they cannot be killed."""
 _NAME = re.compile(r"[^A-Za-z0-9_-]")
-
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -220,50 +217,6 @@ class ToolUse:
         if not done:
             raise ToolError(Trouble.TOOL_TIMEOUT, f"no answer within {seconds:.3g} s; ask for less")
         return future.result()
-
-
-def threaded(job: Callable[[], _T]) -> asyncio.Future[_T]:
-    """Run a job in a thread of its own, with this task's context.
-
-    Not in asyncio's pool: that has few threads, all of which a few stuck jobs would hold, and the
-    end of the loop waits for them.
-    """
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[_T] = loop.create_future()
-    # Nobody may be left to hear of it.
-    future.add_done_callback(lambda done: done.cancelled() or done.exception())
-    context = copy_context()
-
-    def run() -> None:
-        value, error = _outcome(context, job)
-        try:
-            loop.call_soon_threadsafe(_report, future, value, error)
-        except RuntimeError:
-            # The loop is closed: whoever asked has gone.
-            return
-
-    # Not threading.Thread: starting one waits until it runs, and holds up all agents of a busy loop meanwhile.
-    _thread.start_new_thread(run, ())
-    return future
-
-
-def _outcome(context: Context, job: Callable[[], _T]) -> tuple[_T | None, BaseException | None]:
-    try:
-        return context.run(job), None
-    except Exception as error:  # noqa: BLE001 it is raised where the job is waited for
-        # A future takes no StopIteration.
-        return None, RuntimeError("StopIteration") if isinstance(error, StopIteration) else error
-    except BaseException as error:  # noqa: BLE001 in a thread, it can end nothing but the thread
-        return None, RuntimeError(f"{type(error).__name__}: {error}")
-
-
-def _report(future: asyncio.Future[Any], value: object, error: BaseException | None) -> None:
-    if future.done():
-        return
-    if error is None:
-        future.set_result(value)
-    else:
-        future.set_exception(error)
 
 
 def _arguments(text: str) -> dict[str, Any] | None:
