@@ -10,7 +10,9 @@ from typing import Any
 from rcabench.core.codec import to_plain
 from rcabench.core.run import RunRecord
 from rcabench.reporting.base import Page
+from rcabench.reporting.breakdown import breakdown_plain
 from rcabench.reporting.expense import Expense
+from rcabench.reporting.published import published_plain
 from rcabench.reporting.scripted import scripted_diagnosers
 from rcabench.reporting.summary import SummaryRow, run_name, summarise
 from rcabench.reporting.tenants import tenant_of, tenants
@@ -29,7 +31,7 @@ class JsonReporter:
 
     Example:
         >>> JsonReporter(indent=None).render([])[0].text
-        '{"schema": "rcabench.report/1", "runs": [], "results": [], "tenants": []}\\n'
+        '{"schema": "rcabench.report/1", "runs": [], "results": [], "tenants": [], "openrca": [], "published": []}\\n'
     """
 
     indent: int | None = 2
@@ -48,6 +50,8 @@ def report(records: Sequence[RunRecord], *, right: str | None = None) -> dict[st
         "runs": [_run(record) for record in records],
         "results": [result(row) for row in summarise(records, right=right)],
         "tenants": [asdict(row) for row in tenants(records)],
+        "openrca": breakdown_plain(records),
+        "published": published_plain(records),
     }
 
 

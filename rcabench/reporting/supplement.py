@@ -1,4 +1,4 @@
-"""The tables beside a leaderboard: attempts, language models, agents, trouble, tenants; only where there are any."""
+"""The tables beside a leaderboard: attempts, models, agents, trouble, others' figures, tenants; where there are any."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from rcabench.core.run import RunRecord
 from rcabench.reporting.attempts import Repeats
+from rcabench.reporting.breakdown import breakdown_tables
 from rcabench.reporting.expense import AgentExpense, Expense, Total, Trouble
 from rcabench.reporting.leaderboard import (
     Leaderboard,
@@ -16,6 +17,7 @@ from rcabench.reporting.leaderboard import (
     titled_groups,
     warnings_of,
 )
+from rcabench.reporting.published import published_tables
 from rcabench.reporting.summary import SummaryRow, summarise
 from rcabench.reporting.tenants import tenants
 
@@ -51,7 +53,7 @@ def tables(
     *,
     torn_out: bool = False,
 ) -> tuple[Leaderboard, ...]:
-    """Return every leaderboard, and after each the tables that its runs give reason for.
+    """Return every leaderboard, and after each the tables that its runs give reason for; then those of all runs.
 
     Args:
         records: of one or more runs.
@@ -66,6 +68,7 @@ def tables(
             warnings = table.warnings if torn_out else ()
             found.append(replace(table, title=f"{title}; {table.title}", warnings=warnings))
     whose = tenant_table(records)
+    found += [*breakdown_tables(records, torn_out=torn_out), *published_tables(records)]
     return (*found, whose) if whose is not None else tuple(found)
 
 

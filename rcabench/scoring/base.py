@@ -16,8 +16,8 @@ class Scorer(Protocol):
     """Something that says how right a verdict is.
 
     Scores are taken to live in [0, 1], and more to be better. A scorer of another kind says so by one or both of
-    these attributes, tuples of its scores' names: `quantities` (seconds, hops, words) and `lower_is_better`. In `pooled`
-    stand scores that a benchmark states over all of its datasets together; comparisons then take them together too.
+    these attributes, tuples of its scores' names: `quantities` (seconds, hops, words) and `lower_is_better`. A third,
+    `pooled`, names those that a benchmark states over all of its datasets together; comparisons then do so too.
     One that carries out the rules of a single benchmark has a method `speaks_about(dataset: str) -> bool`, and is left
     out of runs with none of its datasets.
 

@@ -246,6 +246,11 @@ def _violations(value: Any, schema: dict[str, Any], path: str = "$") -> list[str
     return found
 
 
+OPENRCA = {f"openrca{layer}{name}": 0.0 for layer in (".", ".canonical.") for name in ("strict", "partial", "mean")} | {
+    "openrca.format_loss": 0.0
+}
+
+
 @pytest.mark.parametrize(
     "records",
     [
@@ -253,8 +258,9 @@ def _violations(value: Any, schema: dict[str, Any], path: str = "$") -> list[str
         [_run()],
         [_run(cases=7), _run("other", onset_given=True, failed=[("other", "a")])],
         [small_run({"x": {"a": dict.fromkeys(ORDER, 0.5)}, "y": {}}, usage=Usage())],
+        [small_run({"x": {"a": OPENRCA}}, dataset="openrca-bank")],
     ],
-    ids=["nothing", "one run", "two runs", "nothing known"],
+    ids=["nothing", "one run", "two runs", "nothing known", "a benchmark with published figures"],
 )
 def test_the_json_report_is_as_its_schema_says(records: list[RunRecord]) -> None:
     plain = json.loads(_text(JsonReporter(), *records))
@@ -295,6 +301,11 @@ def test_the_schema_names_every_field_that_is_written() -> None:
         set(plain["results"][0]) == set(definitions["result"]["required"]) == set(definitions["result"]["properties"])
     )
     assert set(plain["results"][0]["cost"]) == set(definitions["cost"]["required"])
+    assert set(plain) == set(SCHEMA["properties"])
+    beside = report([small_run({"x": {"a": OPENRCA}}, dataset="openrca-bank")])
+    for entry, name in ((beside["openrca"][0], "openrca_figures"), (beside["published"][0], "published"),
+                        (beside["published"][0]["rows"][0], "published_row")):  # fmt: skip
+        assert set(entry) == set(definitions[name]["required"]) == set(definitions[name]["properties"])
 
 
 def test_the_json_report_holds_no_path_of_this_machine() -> None:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from rcabench.core.diagnosis import Diagnosis
 from rcabench.core.run import DatasetStamp, RunRecord
+from rcabench.reporting.breakdown import breakdown_tables
+from rcabench.reporting.leaderboard import Leaderboard
 from rcabench.reporting.pages import figures
 from rcabench.reporting.pages.context_chart import context_charts
 from rcabench.reporting.pages.cost_chart import cost_chart
@@ -16,6 +18,7 @@ from rcabench.reporting.pages.group import Group, incident_path
 from rcabench.reporting.pages.leaderboard import leaderboard, other_tables
 from rcabench.reporting.pages.markup import Html, join, tag
 from rcabench.reporting.pages.matrix import matrix
+from rcabench.reporting.published import published_tables
 from rcabench.reporting.supplement import tenant_table
 
 _FAILURES_SHOWN = 30
@@ -28,7 +31,14 @@ def index_page(title: str, records: Sequence[RunRecord], groups: Sequence[Group]
     if not groups:
         sections = [note("There is nothing to report: no run was given, or its plan names no dataset.")]
     body = join(
-        scripted_note(groups), _runs(records), _contents(groups), sections, _tenants(records), _failures(groups)
+        scripted_note(groups),
+        _runs(records),
+        _contents(groups),
+        sections,
+        _beside(breakdown_tables(records), "openrca"),
+        _beside(published_tables(records), "published"),
+        _tenants(records),
+        _failures(groups),
     )
     return document(title, header=_header(title, records, groups), body=body, footer=footer(records))
 
@@ -130,6 +140,16 @@ def _section(group: Group) -> Html:
         cost_chart(group),
         context_charts(group),
     )  # fmt: skip
+
+
+def _beside(tables: Sequence[Leaderboard], anchor: str) -> Html | None:
+    """Return tables over all runs, each under its heading; the first of them is what links lead to."""
+    if not tables:
+        return None
+    return join(*(
+        tag("section", heading(found.title, anchor=anchor if i == 0 else f"{anchor}-{i + 1}"), figure_table(found))
+        for i, found in enumerate(tables)
+    ))  # fmt: skip
 
 
 def _tenants(records: Sequence[RunRecord]) -> Html | None:
