@@ -15,8 +15,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from rcabench import __version__
-from rcabench.agents.llm.otlp import Sent
-from rcabench.agents.llm.tracing import require_otlp, shutdown_tracing, span
+from rcabench.agents.llm.tracing import Sent, require_otlp, shutdown_tracing, span
 from rcabench.config import plan_from
 from rcabench.core.errors import ConfigError, PluginError
 from rcabench.core.session import Session, Tracing, session
@@ -117,6 +116,20 @@ def test_the_collector_learns_who_sends_and_gets_the_headers_of_the_standard_var
     assert collector.paths == ["/v1/traces"]
     assert headers["x-tenant"] == "acme"
     assert headers["content-type"] == "application/x-protobuf"
+
+
+def test_the_limits_of_the_sdk_hold_for_what_is_sent_and_not_for_the_record(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "4")
+    given = Session(key=KEY, tracing=Tracing(otlp=True))
+    with session(given) as opened, span("chat", "gpt-4o-mini"):
+        pass
+    shutdown_tracing()
+
+    sent = {attribute.key: attribute.value.string_value for attribute in collector.spans[0].attributes}
+    assert sent["gen_ai.request.model"] == "gpt-"
+    assert opened.spans[0].attributes["gen_ai.request.model"] == "gpt-4o-mini"
 
 
 def test_nothing_is_sent_where_nobody_asked(collector: Collector) -> None:

@@ -181,6 +181,17 @@ def test_secrets_are_taken_out_of_every_attribute_not_only_of_content(monkeypatc
     assert opened.spans[0].attributes["gen_ai.response.finish_reasons"] == ("stop", "[redacted:api_key]")
 
 
+def test_a_secret_that_comes_again_is_taken_out_again_and_so_is_one_beside_what_is_known_to_be_harmless() -> None:
+    with session(Session(key=KEY)) as opened, span("invoke_workflow", "team"):
+        for text in ("fine", "sk-1234567890abcdefgh", "fine", "sk-1234567890abcdefgh"):
+            with span("chat", "gpt-4o", gen_ai__response__id=text, gen_ai__response__model="mini"):
+                pass
+
+    ids = [found.attributes["gen_ai.response.id"] for found in opened.spans[:-1]]
+    assert ids == ["fine", "[redacted:api_key]", "fine", "[redacted:api_key]"]
+    assert all(found.attributes["gen_ai.response.model"] == "mini" for found in opened.spans[:-1])
+
+
 def test_absent_values_leave_no_attribute() -> None:
     with session(Session(key=KEY)) as opened, span("chat", "gpt-4o", gen_ai__usage__output_tokens=None) as chat:
         chat.set({"rcabench.cost.usd": None, "gen_ai.usage.input_tokens": 0})

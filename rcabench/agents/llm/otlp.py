@@ -8,26 +8,18 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
+from rcabench.agents.llm.tracing import Sent
 from rcabench.core.errors import PluginError
 
 _PAUSE_SECONDS = 60.0
 """How long a collector that did not answer is left alone; each attempt costs up to OTEL_EXPORTER_OTLP_TIMEOUT."""
 _QUEUE = 16_384
 """Spans that wait; a run that is replayed makes thousands per second, and the SDK's 2048 would drop them."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Sent:
-    """How many spans arrived at the collector, and how many are in the run's own files only."""
-
-    arrived: int = 0
-    lost: int = 0
 
 
 class Collector(SpanProcessor):
