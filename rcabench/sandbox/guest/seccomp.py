@@ -1,0 +1,146 @@
+"""A filter on system calls: no network, no other processes, no way to files but opening them."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from dataclasses import dataclass
+
+from rcabench.sandbox.guest.kernel import Libc, machine
+
+_LOAD, _JUMP_EQUAL, _JUMP_GREATER, _JUMP_ANY, _RETURN = 0x20, 0x15, 0x25, 0x45, 0x06
+_NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16
+"""Offsets in what the kernel shows of a call; arguments are eight bytes each."""
+_ALLOW, _KILL, _REFUSE = 0x7FFF0000, 0x80000000, 0x00050000
+_EPERM, _ENOSYS = 1, 38
+_CLONE_THREAD = 0x00010000
+_SET_MODE_FILTER, _ALL_THREADS = 1, 1
+_NEWEST = 463
+"""Calls after this one were not known when this was written: there are none of them."""
+
+_SIGNALS_BY_FILES = (8, 10, 15)
+"""`fcntl`: F_SETOWN, F_SETSIG, F_SETOWN_EX, by which a descriptor sends a signal to somebody."""
+_BAD_CONTROLS = (0x8901, 0x8902, 0x5412, 0x541C)
+"""`ioctl`: FIOSETOWN, SIOCSPGRP (the same), TIOCSTI, TIOCLINUX (which type into terminals)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Calls:
+    """Numbers of system calls on one architecture.
+
+    Attributes:
+        audit: the kernel's number of the architecture.
+        clone, clone3, tgkill, fcntl, ioctl: calls that are refused for some of their arguments.
+        seccomp: that sets the filter.
+        refused: all others that are refused.
+    """
+
+    audit: int
+    clone: int
+    clone3: int = 435
+    tgkill: int
+    fcntl: int
+    ioctl: int
+    seccomp: int
+    refused: tuple[int, ...]
+
+
+_CALLS = {
+    "x86_64": _Calls(
+        audit=0xC000003E, clone=56, tgkill=234, fcntl=72, ioctl=16, seccomp=317,
+        refused=(
+            # other processes
+            57, 58, 59, 322, 101, 310, 311, 440, 448, 312, 62, 200, 129, 297, 434, 424, 438, 112, 109, 141, 144,
+            142, 314, 251, 256, 279,
+            # the network and its neighbours
+            41, 53, 42, 43, 288, 49, 50, 44, 46, 307, 45, 47, 299, 48, 425, 426, 427, 29, 30, 31, 67, 68, 69, 70,
+            71, 64, 65, 66, 220, 240, 241, 319, 447,
+            # files by other ways than opening them
+            90, 91, 268, 452, 92, 93, 94, 260, 132, 235, 280, 261, 76, 188, 189, 190, 197, 198, 199, 133, 259, 88,
+            266, 86, 265, 83, 258, 304, 303, 300, 301, 253, 294, 165, 166, 155, 161, 428, 429, 430, 431, 432, 433,
+            442, 179, 443, 134, 180, 212,
+            # privileges, and the machine
+            157, 317, 444, 445, 446, 272, 308, 105, 106, 113, 114, 117, 119, 122, 123, 116, 126, 321, 298, 323,
+            250, 248, 249, 175, 313, 176, 246, 320, 169, 167, 168, 135, 163, 164, 227, 305, 159, 170, 171, 172,
+            173, 103, 153, 154,
+        ),
+    ),
+    "aarch64": _Calls(
+        audit=0xC00000B7, clone=220, tgkill=131, fcntl=25, ioctl=29, seccomp=277,
+        refused=(
+            # other processes
+            221, 281, 117, 270, 271, 440, 448, 272, 129, 130, 138, 240, 434, 424, 438, 157, 154, 140, 119, 118,
+            274, 30, 238, 239,
+            # the network and its neighbours
+            198, 199, 203, 202, 242, 200, 201, 206, 211, 269, 207, 212, 243, 210, 425, 426, 427, 194, 196, 195,
+            197, 186, 189, 188, 187, 190, 193, 191, 192, 180, 181, 279, 447,
+            # files by other ways than opening them
+            52, 53, 452, 55, 54, 88, 45, 5, 6, 7, 14, 15, 16, 33, 36, 37, 34, 265, 264, 262, 263, 26, 40, 39, 41,
+            51, 428, 429, 430, 431, 432, 433, 442, 60, 443, 42, 18,
+            # privileges, and the machine
+            167, 277, 444, 445, 446, 97, 268, 146, 144, 145, 143, 147, 149, 151, 152, 159, 91, 280, 241, 282, 219,
+            217, 218, 105, 273, 106, 104, 294, 142, 224, 225, 92, 89, 170, 112, 266, 171, 161, 162, 116, 58,
+        ),
+    ),
+}  # fmt: skip
+
+
+class _Instruction(ctypes.Structure):
+    _fields_ = (("code", ctypes.c_uint16), ("yes", ctypes.c_uint8), ("no", ctypes.c_uint8), ("value", ctypes.c_uint32))
+
+
+class _Program(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_uint16), ("instructions", ctypes.POINTER(_Instruction)))
+
+
+def filter_calls(libc: Libc) -> bool:
+    """Whether all threads of this process are kept from these calls from now on.
+
+    A refused call fails with "Operation not permitted", so that the code sees an error. Threads may be
+    started, processes may not. One signal can be sent: to the process itself, which is how it aborts.
+    """
+    calls = _CALLS.get(machine())
+    if calls is None or sys.byteorder != "little":
+        return False
+    written = _instructions(calls, os.getpid())
+    code = (_Instruction * len(written))(*(_Instruction(*one) for one in written))
+    program = _Program(len(written), ctypes.cast(code, ctypes.POINTER(_Instruction)))
+    return libc.syscall(calls.seccomp, _SET_MODE_FILTER, _ALL_THREADS, ctypes.byref(program)) == 0
+
+
+def _instructions(calls: _Calls, own: int) -> list[tuple[int, int, int, int]]:
+    refuse, unknown = (_RETURN, 0, 0, _REFUSE | _EPERM), (_RETURN, 0, 0, _REFUSE | _ENOSYS)
+    allow = (_RETURN, 0, 0, _ALLOW)
+    program = [
+        (_LOAD, 0, 0, _ARCHITECTURE),
+        (_JUMP_EQUAL, 1, 0, calls.audit),
+        (_RETURN, 0, 0, _KILL),
+        (_LOAD, 0, 0, _NUMBER),
+        # The calls of x32 have their own numbers, far above.
+        (_JUMP_GREATER, 0, 1, _NEWEST),
+        unknown,
+        # The C library then falls back on clone, whose arguments can be seen.
+        (_JUMP_EQUAL, 0, 1, calls.clone3),
+        unknown,
+    ]
+    for number in calls.refused:
+        program += [(_JUMP_EQUAL, 0, 1, number), refuse]
+    program += [
+        (_JUMP_EQUAL, 0, 4, calls.clone),
+        (_LOAD, 0, 0, _ARGUMENTS),
+        (_JUMP_ANY, 1, 0, _CLONE_THREAD),
+        refuse,
+        allow,
+        (_JUMP_EQUAL, 0, 4, calls.tgkill),
+        (_LOAD, 0, 0, _ARGUMENTS),
+        (_JUMP_EQUAL, 1, 0, own),
+        refuse,
+        allow,
+    ]
+    for number, commands in ((calls.fcntl, _SIGNALS_BY_FILES), (calls.ioctl, _BAD_CONTROLS)):
+        program += [(_JUMP_EQUAL, 0, 2 * len(commands) + 2, number), (_LOAD, 0, 0, _ARGUMENTS + 8)]
+        for command in commands:
+            program += [(_JUMP_EQUAL, 0, 1, command), refuse]
+        program.append(allow)
+    return [*program, allow]
