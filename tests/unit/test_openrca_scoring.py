@@ -6,7 +6,7 @@ import csv
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -247,3 +247,23 @@ def test_a_query_without_criteria_is_refused_by_row(tmp_path: Path) -> None:
 
     with pytest.raises(DataError, match=r"q\.csv, row 3: scoring_points names no criterion"):
         score_files(predictions, queries, zone=EAST)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "2021-03-04 14:57:00", "2021-03-04 24:00:00", "2021-03-04 23:59:60", "0000-03-04 14:57:00", "2021-02-30 14:57:00",
+        "2021-3-4 14:57:0", "2021-03-04T14:57:00", "2021-03-04 14:57:00 ", "2021-03-04  14:57:00", "٢٠٢١-03-04 14:57:00",
+        "2021-03-04 14:57:00\n", "2021-03-04 14:57", "2021-03-04 14:57:00+08:00", "20210304 14:57:00", "",
+    ],
+)  # fmt: skip
+def test_a_time_counts_where_strptime_reads_it_and_nowhere_else(said: str) -> None:
+    points = "The only root cause occurrence time is within 1 minutes (i.e., <=1min) of 2021-03-04 14:57:30\n"
+    try:
+        read = datetime.strptime(said, compat.TIME_FORMAT)  # noqa: DTZ007 wall-clock text, as the evaluator has it
+    except ValueError:
+        right = False
+    else:
+        right = abs((read - datetime(2021, 3, 4, 14, 57, 30)).total_seconds()) <= 60  # noqa: DTZ001 likewise
+
+    assert compat.evaluate(f'{{"root cause occurrence datetime": "{said}"}}', points).score == float(right)

@@ -32,6 +32,14 @@ _COMPONENT = re.compile(rf"{_NTH} predicted root cause component is ([^\n]+)")
 _REASON = re.compile(rf"{_NTH} predicted root cause reason is ([^\n]+)")
 _TIME = re.compile(rf"{_NTH} root cause occurrence time is within 1 minutes \(i\.e\., <=1min\) of ([^\n]+)")
 
+_USUAL_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} (?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}")
+"""Not 24:00:00, which later versions of Python read as ISO 8601 does, and `strptime` refuses."""
+
+_Said = tuple[str, str, str]
+"""Time, component and reason of an answer."""
+_Wanted = tuple[str | None, str | None, str | None]
+"""Component, reason and time of a root cause, in the evaluator's order; None for what does not count."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
@@ -94,20 +102,20 @@ def evaluate(prediction: str, scoring_points: str) -> Result:
         Result(passing=('db_003',), failing=(), score=1.0, exact=1.0)
     """
     points = points_of(scoring_points)
-    if points.total == 0:
+    total = points.total
+    if total == 0:
         raise ValueError(f"these scoring points hold no criterion: {scoring_points!r}")
-    answers = answers_in(prediction)
+    answers = _ANSWER.findall(prediction)
     passing = _passing(answers, points) if len(answers) == points.roots else ()
-    criteria = {*points.components, *points.reasons, *points.times}
-    exact = len(passing) / points.total
-    return Result(passing=passing, failing=tuple(sorted(criteria - set(passing))), score=round(exact, 2), exact=exact)
+    failing = {*points.components, *points.reasons, *points.times}.difference(passing)
+    exact = len(passing) / total
+    return Result(passing=passing, failing=tuple(sorted(failing)), score=round(exact, 2), exact=exact)
 
 
 def answers_in(prediction: str) -> tuple[Answer, ...]:
     """Return every object in a text that looks like a root cause; an empty pair of braces is one too."""
     return tuple(
-        Answer(time=found["time"] or "", component=found["component"] or "", reason=found["reason"] or "")
-        for found in _ANSWER.finditer(prediction)
+        Answer(time=time, component=component, reason=reason) for time, component, reason in _ANSWER.findall(prediction)
     )
 
 
@@ -121,34 +129,58 @@ def points_of(scoring_points: str) -> Points:
     )
 
 
-def _passing(answers: Sequence[Answer], points: Points) -> tuple[str, ...]:
+def _passing(answers: Sequence[_Said], points: Points) -> tuple[str, ...]:
     """Return the criteria that the best order of the answers meets; of equally good orders, the first."""
-    met = [[_met(answer, points, index) for answer in answers] for index in range(points.roots)]
-    gains = [[len(criteria) for criteria in row] for row in met]
-    order = first_best_order(gains)
+    asked = _asked(points)
+    if len(answers) == 1:
+        return _met(answers[0], asked[0])
+    met = [[_met(answer, wanted) for answer in answers] for wanted in asked]
+    order = first_best_order([[len(criteria) for criteria in row] for row in met])
     return tuple(criterion for index, answer in enumerate(order) for criterion in met[index][answer])
 
 
-def _met(answer: Answer, points: Points, index: int) -> tuple[str, ...]:
-    """Return which criteria of one root cause an answer meets; a facet that is not asked of every one never counts."""
+def _asked(points: Points) -> list[_Wanted]:
+    """Return the criteria of each root cause; a facet that is not asked of every one never counts."""
+    size = points.roots
+    unasked = (None,) * size
+    return list(
+        zip(
+            points.components if len(points.components) == size else unasked,
+            points.reasons if len(points.reasons) == size else unasked,
+            points.times if len(points.times) == size else unasked,
+            strict=True,
+        )
+    )
+
+
+def _met(answer: _Said, wanted: _Wanted) -> tuple[str, ...]:
+    """Return which criteria of one root cause an answer meets."""
+    said_time, said_component, said_reason = answer
+    component, reason, time = wanted
     met = []
-    if len(points.components) == points.roots and answer.component == points.components[index]:
-        met.append(points.components[index])
-    if len(points.reasons) == points.roots and answer.reason == points.reasons[index]:
-        met.append(points.reasons[index])
-    if len(points.times) == points.roots and _close(answer.time, points.times[index]):
-        met.append(points.times[index])
+    if component is not None and said_component == component:
+        met.append(component)
+    if reason is not None and said_reason == reason:
+        met.append(reason)
+    if time is not None and _close(said_time, time):
+        met.append(time)
     return tuple(met)
 
 
 def _close(said: str, true: str) -> bool:
-    first, second = _moment(said), _moment(true)
-    return first is not None and second is not None and abs((first - second).total_seconds()) <= TOLERANCE_SECONDS
+    first = _moment(said)
+    if first is None:
+        return False
+    second = _moment(true)
+    return second is not None and abs((first - second).total_seconds()) <= TOLERANCE_SECONDS
 
 
 @lru_cache(maxsize=4096)
 def _moment(text: str) -> datetime | None:
     try:
+        if _USUAL_TIME.fullmatch(text):
+            # The same as below for times written out in full, and many times as fast.
+            return datetime.fromisoformat(text)
         return datetime.strptime(text, TIME_FORMAT)  # noqa: DTZ007 both sides are wall-clock text of one zone
     except ValueError:
         return None
