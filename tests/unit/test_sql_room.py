@@ -313,6 +313,59 @@ def test_texts_grow_by_a_bounded_factor_only() -> None:
             small.ask(Select(sql=sql))
 
 
+def _nested(depth: int, before: str, after: str, core: str = "body") -> str:
+    return f"SELECT length({before * depth}{core}{after * depth}) AS n FROM logs"
+
+
+TEN = "concat({0}, {0}, {0}, {0}, {0}, {0}, {0}, {0}, {0}, {0})"
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        # a column made of the columns before it, by their aliases
+        f"SELECT {TEN.format('body')} AS a, {TEN.format('a')} AS b, length({TEN.format('b')}) AS n FROM logs",
+        f"SELECT {TEN.format('body')} AS A, {TEN.format('a')} AS b FROM logs ORDER BY {TEN.format('b')}",
+        f"SELECT {{'x': {TEN.format('body')}}} AS a, {TEN.format('a.x')} AS b, {TEN.format('b')} AS c FROM logs",
+        # of the columns of a table function
+        f"SELECT {TEN.format('y')} || {TEN.format('y')} AS n FROM logs, unnest([{TEN.format('body')}]) AS t(y)",
+        # quotes that are quoted again, and their quotes
+        _nested(9, "([", "]::VARCHAR)"),
+        _nested(9, "([", "]::JSON::VARCHAR)"),
+        _nested(9, "({'a': ", "}::VARCHAR)"),
+        _nested(9, "(regexp_extract(", ", '(.*)', ['a'])::VARCHAR)"),
+        # many values of one, by a list of what is wanted
+        "SELECT quantile_disc(body || body, [" + ", ".join(["0.5"] * 100) + "]) AS n FROM logs",
+        # the greatest so many
+        "WITH a AS (SELECT max(body, 100)::VARCHAR AS x FROM logs), "
+        "b AS (SELECT max(x, 100)::VARCHAR AS x FROM a, range(100)) SELECT length(x) AS n FROM b",
+        "WITH a AS (SELECT max_by(body, time, 100)::VARCHAR AS x FROM logs), "
+        "b AS (SELECT arg_min(x, range, 100)::VARCHAR AS x FROM a, range(100)) SELECT length(x) AS n FROM b",
+    ],
+)
+def test_no_detour_makes_texts_grow_further(telemetry: MemoryTelemetry, sql: str) -> None:
+    with pytest.raises(QuestionError, match="too long"):
+        rows(telemetry, sql)
+
+
+@pytest.mark.parametrize("path", ["'$..*'", "'$[*]'", "['$', '$']", "body"])
+def test_a_path_into_json_leads_to_one_place(telemetry: MemoryTelemetry, path: str) -> None:
+    with pytest.raises(QuestionError, match="write the path as one text"):
+        rows(telemetry, f"SELECT json_extract('[[[1]]]'::JSON, {path}) AS n FROM logs")
+
+    assert rows(telemetry, "SELECT json_extract_string('[[3]]'::JSON, '$[0][0]') AS n") == [{"n": "3"}]
+
+
+def test_aliases_and_lists_of_everyday_queries_are_no_growth(telemetry: MemoryTelemetry) -> None:
+    sql = (
+        "SELECT service || ':' || pod AS p, upper(p) AS q, max(duration_us, 3) AS top, "
+        "quantile_cont(duration_us, [0.5, 0.9, 0.99]) AS shares, string_agg(DISTINCT operation, ', ') AS operations "
+        "FROM spans GROUP BY ALL ORDER BY p LIMIT 1"
+    )
+
+    assert rows(telemetry, sql)[0]["q"].startswith("CART:")
+
+
 def test_an_answer_has_no_more_rows_than_the_limit_and_the_same_ones_every_time(telemetry: MemoryTelemetry) -> None:
     sql = "SELECT service, pod, duration_us FROM spans"
     some = rows(telemetry, sql, limit=7)

@@ -8,7 +8,8 @@ few characters up to gigabytes, which the database's memory limit does not see i
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +37,14 @@ _EXPRESSIONS = frozenset(
 _TABLE_FUNCTIONS = frozenset({"range", "generate_series", "unnest"})
 _SUMMING = frozenset({"||", "concat", "concat_ws", "list_value", "struct_pack", "row", "list_concat"})
 _COLLECTING = frozenset({"list", "array_agg", "string_agg", "group_concat", "listagg", "histogram", "string_split"})
+_NESTING = frozenset({"list_value", "struct_pack", "row"})
+"""What is put into a list doubles when the list becomes a text: every quote in it is escaped."""
+_RANKING: Mapping[str, int] = {
+    **dict.fromkeys(("max", "min"), 1),
+    **dict.fromkeys(("arg_max", "arg_min", "argmax", "argmin", "max_by", "min_by"), 2),
+}
+"""Usual number of arguments; with one more these return a list of the first so many."""
+_JSON_READERS = frozenset({"->", "->>", "json_extract", "json_extract_path_text", "json_extract_string"})
 _REPLACING = frozenset({"replace", "regexp_replace"})
 _COMPUTING = """
 + - * / // % ** ^ & | ~ << >> ~~ !~~ ~~* !~~* ~~~ ^@ -> ->> @> <@ &&
@@ -86,6 +95,7 @@ class _Judge:
     mentions: int = 0
     growth: int = 1
     scopes: list[frozenset[str]] = field(default_factory=lambda: [frozenset()])
+    aliases: list[dict[str, int]] = field(default_factory=list)
 
     def visit(self, found: Any) -> int:
         """Look at a part of the tree; return how many times longer than its input its value may become."""
@@ -94,16 +104,20 @@ class _Judge:
         if not isinstance(found, dict):
             return 1
         self._check_kind(found)
+        if found.get("type") == "ARRAY_CONSTRUCTOR":
+            return 2 * sum(self.visit(item) for item in found.get("children", ()))
         if found.get("type") == "BASE_TABLE":
             self._check_table(found)
         if "cte_map" in found:
             return self._visit_query(found)
         if found.get("class") in ("FUNCTION", "WINDOW"):
             return self._visit_call(found)
+        if found.get("class") == "COLUMN_REF":
+            return self._named_growth(found)
         if found.get("type") == "TABLE_FUNCTION":
             return self._visit_table_function(found)
         parts = [self.visit(item) for item in found.values()]
-        return sum(_items(found)) if found.get("type") == "ARRAY_CONSTRUCTOR" else max(parts, default=1)
+        return max(parts, default=1)
 
     def _check_kind(self, found: Mapping[str, Any]) -> None:
         kind, expression = found.get("type"), found.get("class")
@@ -140,14 +154,33 @@ class _Judge:
         for entry in found["cte_map"]["map"]:
             self.visit(entry["value"])
             self.scopes[-1] |= {str(entry["key"]).lower()}
-        growth = max((self.visit(item) for name, item in found.items() if name != "cte_map"), default=1)
+        # A column may be used by its alias in all columns after it, and in every other clause.
+        self.aliases.append({})
+        growth = max((self._visit_column(item) for item in found.get("select_list", ())), default=1)
+        rest = (self.visit(item) for name, item in found.items() if name not in ("cte_map", "select_list"))
+        growth = max(growth, *rest)
+        self.aliases.pop()
         self.scopes.pop()
         if len(found.get("group_sets") or ()) > 64:
             raise Refused("there are more than 64 grouping sets")
+        self._grow(growth)
+        return 1
+
+    def _visit_column(self, found: Mapping[str, Any]) -> int:
+        growth = self.visit(found)
+        if alias := str(found.get("alias") or "").lower():
+            self.aliases[-1][alias] = growth
+        return growth
+
+    def _named_growth(self, found: Mapping[str, Any]) -> int:
+        names = {str(name).lower() for name in found["column_names"]}
+        return max((growth for known in self.aliases for name, growth in known.items() if name in names), default=1)
+
+    def _grow(self, growth: int) -> None:
+        """Count what everything else may be made of."""
         self.growth *= growth
         if self.growth > MOST_GROWTH:
             raise Refused("texts or lists may become too long: join fewer of them")
-        return 1
 
     def _visit_call(self, found: Mapping[str, Any]) -> int:
         name = str(found.get("function_name")).lower()
@@ -155,12 +188,15 @@ class _Judge:
             raise Refused(f"{name}: name functions without a schema")
         if name not in FUNCTIONS:
             raise Refused(f"the function {name!r} cannot be used here")
+        if name in _JSON_READERS:
+            _check_path(name, found)
         arguments = [self.visit(item) for item in _arguments(found)]
         rest = max(self.visit(item) for key, item in found.items() if key not in ("arguments", "children"))
         if name in _SUMMING:
-            return max(sum(arguments), rest, 1)
-        longest = max([*arguments, rest, 1])
-        if name in _COLLECTING:
+            return max(sum(arguments), rest, 1) * (2 if name in _NESTING else 1)
+        # Of a list of paths, names or shares, some functions return one value each.
+        longest = max(math.prod(arguments), rest)
+        if name in _COLLECTING or len(arguments) > _RANKING.get(name, len(arguments)):
             return longest * _COLLECTED
         return longest * _replacement(name, found) if name in _REPLACING else longest
 
@@ -169,7 +205,9 @@ class _Judge:
         name = str(call.get("function_name")).lower()
         if name not in _TABLE_FUNCTIONS or call.get("schema") or call.get("catalog"):
             raise Refused(f"the table function {name!r} cannot be used here")
-        return max(self.visit(item) for item in (*_arguments(call), found.get("subquery")))
+        # Its values are columns, of which the query may make more.
+        self._grow(max(self.visit(item) for item in (*_arguments(call), found.get("subquery"))))
+        return 1
 
 
 def check_query(parsed: Mapping[str, Any], tables: Collection[str]) -> None:
@@ -205,16 +243,25 @@ def _arguments(call: Mapping[str, Any]) -> list[Any]:
     return [*call.get("arguments", ()), *call.get("children", ())]
 
 
-def _items(found: Mapping[str, Any]) -> Iterator[int]:
-    return (1 for _ in found.get("children", ()))
+def _check_path(name: str, call: Mapping[str, Any]) -> None:
+    """Refuse paths that lead to many places: the parts of nested JSON together are far longer than the whole."""
+    for argument in _arguments(call)[1:]:
+        path = _constant(argument)
+        if path is None or "*" in path:
+            raise Refused(f"{name}: write the path as one text or number, without '*'")
+
+
+def _constant(argument: Mapping[str, Any]) -> str | None:
+    """Return what is written where an argument is; None where it has to be computed."""
+    written = argument.get("expression", argument)
+    text = written.get("literal", {}).get("text") if written.get("class") == "CONSTANT" else None
+    return text if isinstance(text, str) else None
 
 
 def _replacement(name: str, call: Mapping[str, Any]) -> int:
     """Return how many times longer a replacement may make a text: a match may be empty."""
     arguments = _arguments(call)
-    written = arguments[2] if len(arguments) > 2 else {}
-    written = written.get("expression", written)
-    text = written.get("literal", {}).get("text") if written.get("class") == "CONSTANT" else None
-    if not isinstance(text, str) or len(text) > _LONGEST_REPLACEMENT:
+    text = _constant(arguments[2]) if len(arguments) > 2 else None
+    if text is None or len(text) > _LONGEST_REPLACEMENT:
         raise Refused(f"{name}: replace by a text of {_LONGEST_REPLACEMENT} characters at most")
     return len(text) + 1
