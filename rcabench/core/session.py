@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -90,7 +90,7 @@ class Session:
         tape: where model calls are kept; None where nothing is.
         mode: what becomes of model calls.
         tracing: what spans carry.
-        usage: spent so far; replaced as a whole by whoever meters.
+        account: returns what is spent so far, where somebody meters; asked whenever somebody wants to know.
         spans: finished so far, in the order in which they ended.
         transcript: what agents have said so far.
         misses: what a replay was asked and could not answer.
@@ -103,11 +103,20 @@ class Session:
     tape: Tape | None = None
     mode: TapeMode = TapeMode.OFF
     tracing: Tracing = Tracing()
-    usage: Usage | None = None
+    account: Callable[[], Usage] | None = None
     spans: list[AgentSpan] = field(default_factory=list)
     transcript: list[Turn] = field(default_factory=list)
     misses: list[Miss] = field(default_factory=list)
     asked: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def usage(self) -> Usage | None:
+        """Spent so far; None where nobody has metered anything. To be replaced as a whole."""
+        return None if self.account is None else self.account()
+
+    @usage.setter
+    def usage(self, spent: Usage | None) -> None:
+        self.account = None if spent is None else lambda: spent
 
 
 _CURRENT: ContextVar[Session | None] = ContextVar("rcabench_session", default=None)

@@ -50,6 +50,8 @@ FINDINGS_SCHEMA: Mapping[str, Any] = {
     "required": ["findings"],
 }
 
+_SIGNALS, _FAULT_TYPES = tuple(Signal), tuple(FaultType)
+
 _USUALLY: Mapping[str | None, Modality] = {
     Signal.SELF_TIME: Modality.TRACE,
     Signal.CALL_GAP: Modality.TRACE,
@@ -186,8 +188,8 @@ def _faults(item: Any, roster: Roster) -> list[str]:
     faults = []
     if roster.resolved(item.get("component"), item.get("level")) is None:
         faults.append(f"component: {roster.unknown(item.get('component'))}")
-    faults += choice_fault("signal", item.get("signal"), list(Signal))
-    faults += choice_fault("fault_type", item.get("fault_type"), list(FaultType))
+    faults += choice_fault("signal", item.get("signal"), _SIGNALS)
+    faults += choice_fault("fault_type", item.get("fault_type"), _FAULT_TYPES)
     if not is_share(item.get("strength")):
         faults.append(f"strength: expected a number from 0 to 1, got {item.get('strength')!r}")
     claim = item.get("claim")

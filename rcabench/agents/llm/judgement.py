@@ -338,7 +338,7 @@ def _faults(item: Any, roster: Roster) -> list[str]:
     if not named:
         faults.append("names neither a service nor a pod nor a host")
     faults += [f"{level}: {roster.unknown(item[level])}" for level in named if not roster.resolved(item[level], level)]
-    faults += choice_fault("fault_type", item.get("fault_type"), list(FaultType))
+    faults += choice_fault("fault_type", item.get("fault_type"), tuple(FaultType))
     if item.get("confidence") is not None and not is_share(item["confidence"]):
         faults.append(f"confidence: expected a number from 0 to 1, or null, got {item['confidence']!r}")
     if not isinstance(item.get("evidence"), list):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -124,7 +123,7 @@ async def converse(
                 mishaps=Mishaps(session=meter.session, agent=agent),
                 left=lambda: meter.seconds_left(agent),
             ),
-            redactor=Redactor.of(os.environ),
+            redactor=opened.redactor,
             messages=[
                 Message(role=Role.SYSTEM, text=speakable(system)),
                 Message(role=Role.USER, text=speakable(task)),

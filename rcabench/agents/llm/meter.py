@@ -128,6 +128,7 @@ class Meter:
     _talks: list[_Talk] = field(init=False, default_factory=list)
     _spent_tokens: int = field(init=False, default=0)
     _spent_usd: float = field(init=False, default=0.0)
+    _usage: Usage | None = field(init=False, default=None)
     _lock: threading.RLock = field(init=False, default_factory=threading.RLock)
 
     def __post_init__(self) -> None:
@@ -259,8 +260,15 @@ class Meter:
         return account
 
     def _publish(self) -> None:
-        agents = {agent: account.usage() for agent, account in sorted(self._accounts.items())}
-        self.session.usage = joined(agents)
+        # Put together when somebody looks: an agent's call has four events, and hardly any reader.
+        self._usage = None
+        self.session.account = self._spent
+
+    def _spent(self) -> Usage:
+        with self._lock:
+            if self._usage is None:
+                self._usage = joined({agent: account.usage() for agent, account in sorted(self._accounts.items())})
+            return self._usage
 
 
 def joined(agents: Mapping[str, Usage]) -> Usage:

@@ -163,6 +163,11 @@ class OpenSpan:
         if self._trace.is_kept:
             self._keep(ended)
 
+    @property
+    def redactor(self) -> Redactor:
+        """What takes secrets out of this trace; whoever says something in it may use it too."""
+        return self._trace.redactor
+
     def set(self, attributes: Mapping[str, Given] | None = None, /, **named: Given) -> None:
         """Add attributes; None is left out, and so is content that nobody asked for. Texts lose their secrets.
 
