@@ -211,7 +211,8 @@ def _what_to_do(text: str, given: Path) -> str:
         if card.source is None:
             return f"{text!r} is made to measure: `rcabench datasets import {text} --out {target}`"
         return (
-            f"{text!r} is known, and its data is not here: fetch it from {card.source}, then"
+            f"{text!r} is known, and its data is not here: fetch it from {card.source}"
+            f" (`rcabench datasets fetch {text}` says how), then"
             f" `rcabench datasets import ADAPTER FETCHED --out {target}`"
         )
     known = {entry.name for entry in catalogue()}
