@@ -54,9 +54,9 @@ def _conformed(value: Any, schema: Mapping[str, Any], path: str, check: _Check) 
     if "anyOf" in schema:
         return _any_of(value, schema, path, check)
     wanted = schema.get("type")
-    types = [wanted] if isinstance(wanted, str) else list(wanted or ())
+    types = (wanted,) if isinstance(wanted, str) else tuple(wanted or ())
     value = _mended(value, types, schema)
-    if types and not any(_TYPES[name](value) for name in types if name in _TYPES):
+    if not _is_one_of(types, value):
         check.blame(path or "the answer", f"expected {' or '.join(types)}, got {_shown(value)}")
         return value
     if "enum" in schema and value not in schema["enum"]:
@@ -123,8 +123,16 @@ def _bounds(value: Any, schema: Mapping[str, Any], path: str, check: _Check) -> 
             check.blame(path, f"{value!r} is more than {schema['maximum']}")
 
 
-def _mended(value: Any, types: list[str], schema: Mapping[str, Any]) -> Any:
-    if not types or any(_TYPES[name](value) for name in types if name in _TYPES):
+def _is_one_of(types: tuple[str, ...], value: Any) -> bool:
+    for name in types:
+        is_type = _TYPES.get(name)
+        if is_type is not None and is_type(value):
+            return True
+    return not types
+
+
+def _mended(value: Any, types: tuple[str, ...], schema: Mapping[str, Any]) -> Any:
+    if _is_one_of(types, value):
         return _spelled(value, schema["enum"]) if isinstance(value, str) and "enum" in schema else value
     if isinstance(value, str):
         plain = value.strip()

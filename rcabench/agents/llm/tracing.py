@@ -25,6 +25,8 @@ Operation = Literal["invoke_workflow", "invoke_agent", "chat", "execute_tool"]
 Given = str | bool | int | float | Sequence[str] | None
 """What may be given as an attribute; None is left out."""
 
+_SCALAR = (str, bool, int, float)
+
 SUBJECT = {
     "invoke_workflow": "gen_ai.workflow.name",
     "invoke_agent": "gen_ai.agent.name",
@@ -112,7 +114,11 @@ class _Trace:
 
     def clean(self, attributes: dict[str, AttributeValue]) -> dict[str, AttributeValue]:
         """Return attributes without secrets; looked through all at once, as hardly ever there is one."""
-        new = [text for value in attributes.values() for text in _texts(value) if text not in self.harmless]
+        harmless = self.harmless
+        new = [value for value in attributes.values() if isinstance(value, str) and value not in harmless]
+        for value in attributes.values():
+            if isinstance(value, tuple):
+                new += [text for text in value if text not in harmless]
         if not new:
             return attributes
         if self.redactor.secrets("\n".join(new)):
@@ -175,19 +181,17 @@ class OpenSpan:
             attributes: by their full names, such as `gen_ai.usage.input_tokens`.
             named: the same as keywords, with two underscores for a dot: `gen_ai__usage__input_tokens`.
         """
-        for name, value in (attributes or {}).items():
-            self._set(name, value)
-        for name, value in named.items():
-            self._set(name.replace("__", "."), value)
+        given = attributes or {}
+        if named:
+            given = {**given, **{name.replace("__", "."): value for name, value in named.items()}}
+        for name, value in given.items():
+            if value is None or (not self.content and name in CONTENT):
+                continue
+            self._attributes[name] = value if isinstance(value, _SCALAR) else tuple(map(str, value))
 
     def failed(self, trouble: str) -> None:
         """Say what went wrong: a `Trouble`, or the name of an exception."""
         self._error_type = str(trouble)
-
-    def _set(self, name: str, value: Given) -> None:
-        if value is None or (not self.content and name in CONTENT):
-            return
-        self._attributes[name] = value if isinstance(value, str | bool | int | float) else tuple(map(str, value))
 
     def _keep(self, ended: int) -> None:
         attributes = self._attributes
@@ -248,9 +252,9 @@ def span(operation: Operation, subject: str, /, **named: Given) -> OpenSpan:
     if parent is None and any(session.key):
         opened.set(_key_attributes(session))
     if agent is not None:
-        opened.set({"gen_ai.agent.name": agent})
+        opened._attributes["gen_ai.agent.name"] = agent
     if operation == "execute_tool":
-        opened.set({"gen_ai.tool.type": "function"})
+        opened._attributes["gen_ai.tool.type"] = "function"
     opened.set(**named)
     return opened
 
@@ -303,10 +307,6 @@ def _key_attributes(session: Session) -> dict[str, Given]:
 
 def _moment(nanoseconds: int) -> datetime:
     return _EPOCH + timedelta(microseconds=nanoseconds // 1000)
-
-
-def _texts(value: AttributeValue) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else value if isinstance(value, tuple) else ()
 
 
 def _redacted(value: AttributeValue, redactor: Redactor) -> AttributeValue:
