@@ -6,6 +6,7 @@ import re
 import shutil
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Collection
 from pathlib import Path
@@ -29,7 +30,7 @@ class Sandbox:
     write into the folder `scratch` there. Variables last from step to step. Where a session has ended
     (too slow, too large, killed), the step has failed, and the next one begins a new session.
 
-    Steps block, one at a time; use it from one thread, or in turn.
+    Steps block, one at a time. `close` may be called from another thread: it ends the step that runs.
 
     Args:
         limits: how far the code may go.
@@ -55,6 +56,8 @@ class Sandbox:
         self.folder = self._home / "incident"
         self._scratch = self.folder / "scratch"
         self._scratch.mkdir(parents=True)
+        self._lock = threading.Lock()
+        self._closed = False
         self._guest: GuestProcess | None = None
         self._layers: Layers | None = None
         self._begun = 0
@@ -74,6 +77,43 @@ class Sandbox:
 
         Whatever the code does, this returns; where no session can be begun, the step has failed.
         """
+        with self._lock:
+            return self._run(code)
+
+    def forget(self) -> None:
+        """End the session, as if the last step had cost it."""
+        with self._lock:
+            self._end()
+
+    def layers(self) -> Layers | None:
+        """Return what keeps the code on this machine; None where no session can be begun."""
+        with self._lock:
+            return None if isinstance(self._session(), str) else self._layers
+
+    def describe(self) -> str:
+        """Say in one line which layers are at work, and what is not promised without the others."""
+        layers = self.layers()
+        if layers is None:
+            return "no sandbox: a session cannot be begun on this machine"
+        return "; ".join([str(layers), *layers.gaps])
+
+    def close(self) -> None:
+        """End the session and remove the folder; nothing is left."""
+        self._closed = True
+        guest = self._guest
+        if guest is not None:
+            # Whoever waits for a step hears at once that the process has ended.
+            guest.kill()
+        with self._lock:
+            self._end()
+            shutil.rmtree(self._home, ignore_errors=True)
+
+    def _end(self) -> None:
+        if self._guest is not None:
+            self._guest.end()
+            self._guest = None
+
+    def _run(self, code: str) -> Ran:
         began = time.monotonic()
         self._steps += 1
         left = self._limits.total_seconds - self._seconds
@@ -89,32 +129,12 @@ class Sandbox:
         self._seconds += time.monotonic() - asked
         return self._outcome(step, time.monotonic() - began)
 
-    def forget(self) -> None:
-        """End the session, as if the last step had cost it."""
-        if self._guest is not None:
-            self._guest.end()
-            self._guest = None
-
-    def layers(self) -> Layers | None:
-        """Return what keeps the code on this machine; None where no session can be begun."""
-        return None if isinstance(self._session(), str) else self._layers
-
-    def describe(self) -> str:
-        """Say in one line which layers are at work, and what is not promised without the others."""
-        layers = self.layers()
-        if layers is None:
-            return "no sandbox: a session cannot be begun on this machine"
-        return "; ".join([str(layers), *layers.gaps])
-
-    def close(self) -> None:
-        """End the session and remove the folder; nothing is left."""
-        self.forget()
-        shutil.rmtree(self._home, ignore_errors=True)
-
     def _session(self) -> GuestProcess | str:
         """Return the session, a new one where there is none; or why there is none."""
         if self._guest is not None:
             return self._guest
+        if self._closed:
+            return "the sandbox is closed"
         if sys.platform == "win32":
             return "there is no sandbox for this system"
         if self._begun >= self._limits.sessions:
@@ -146,7 +166,7 @@ class Sandbox:
             problem = str(step.answer.get("problem"))[:_LONGEST_PROBLEM]
             fresh = error is Mishap.THREADS
         if fresh:
-            self.forget()
+            self._end()
         return Ran(
             output=output,
             error=error,

@@ -120,11 +120,14 @@ class GuestProcess:
         self._signal(signal.SIGSTOP)
         return step
 
+    def kill(self) -> None:
+        """Kill the session; from any thread, at any time."""
+        if self._process.poll() is None:
+            self._signal(signal.SIGKILL)
+
     def end(self) -> None:
-        """Kill the session and all that belongs to it."""
-        with suppress(OSError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.kill()
+        """Kill the session, and close all that led to it."""
+        self.kill()
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
