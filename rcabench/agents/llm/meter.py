@@ -63,19 +63,19 @@ class _Account:
     last: float = 0.0
     calls: int = 0
     took: int = 0
-    tokens: Counter[str] = field(default_factory=Counter)
-    known: Counter[str] = field(default_factory=Counter)
+    tokens: dict[str, int] = field(default_factory=dict)
+    known: dict[str, int] = field(default_factory=dict)
     longest_input: int | None = None
     usd: list[float] = field(default_factory=list)
-    troubles: Counter[str] = field(default_factory=Counter)
+    troubles: dict[str, int] = field(default_factory=dict)
 
     def enter(self, tokens: TokenCount, usd: float | None) -> None:
         self.took += 1
         for kind in ("input", "output", "cached", "reasoning"):
             amount = getattr(tokens, kind)
             if amount is not None:
-                self.tokens[kind] += amount
-                self.known[kind] += 1
+                self.tokens[kind] = self.tokens.get(kind, 0) + amount
+                self.known[kind] = self.known.get(kind, 0) + 1
         if tokens.input is not None:
             self.longest_input = max(tokens.input, self.longest_input or 0)
         if usd is not None:
@@ -96,7 +96,7 @@ class _Account:
         )
 
     def _sum(self, kind: str) -> int | None:
-        return self.tokens[kind] if self.known[kind] == self.took else None
+        return self.tokens.get(kind, 0) if self.known.get(kind, 0) == self.took else None
 
 
 @dataclass(slots=True, eq=False)
@@ -152,10 +152,10 @@ class Meter:
     @property
     def deadline(self) -> float | None:
         """When the time of the diagnosis is used up, by the session or by its spending; None for never."""
-        ends = [self.session.deadline]
-        if self._limits.seconds is not None:
-            ends.append(self._began + self._limits.seconds)
-        return min((end for end in ends if end is not None), default=None)
+        end, seconds = self.session.deadline, self._limits.seconds
+        if seconds is None:
+            return end
+        return self._began + seconds if end is None else min(end, self._began + seconds)
 
     def seconds_left(self, agent: str) -> float | None:
         """Return how long an agent may still take, by the diagnosis and by its conversations; None for ever."""
@@ -229,7 +229,8 @@ class Meter:
     def count(self, agent: str, trouble: Trouble) -> None:
         """Count a trouble that an agent had, overcome or not."""
         with self._lock:
-            self._touched(agent).troubles[trouble.value] += 1
+            troubles = self._touched(agent).troubles
+            troubles[trouble.value] = troubles.get(trouble.value, 0) + 1
             self._publish()
 
     def _refuse_calls(self, investigating: bool) -> None:
@@ -255,7 +256,9 @@ class Meter:
 
     def _touched(self, agent: str) -> _Account:
         now = self.clock()
-        account = self._accounts.setdefault(agent, _Account(first=now))
+        account = self._accounts.get(agent)
+        if account is None:
+            account = self._accounts[agent] = _Account(first=now)
         account.last = now
         return account
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -85,7 +84,8 @@ class Persistent:
         self._inner = inner
         self._deadline = deadline
         self._sleep = sleep
-        self._random = random.Random(seed)
+        self._seed = seed
+        self._random: random.Random | None = None
         self._clock = clock
         self._policy = policy
 
@@ -100,12 +100,12 @@ class Persistent:
         Raises:
             ModelError: the last one, when patience does not help or time does not suffice.
         """
-        times: Counter[Trouble] = Counter()
+        times: dict[Trouble, int] = {}
         while True:
             try:
                 return await self._inner.complete(request)
             except ModelError as error:
-                times[error.trouble] += 1
+                times[error.trouble] = times.get(error.trouble, 0) + 1
                 wait = self._wait(error, times[error.trouble])
                 if wait is None:
                     raise
@@ -120,6 +120,9 @@ class Persistent:
         if error.replayed:
             return 0.0
         bound = min(patience.first_wait * 2.0 ** (times - 1), patience.longest_wait)
+        if self._random is None:
+            # Hardly anybody ever waits, and a generator is dear to seed.
+            self._random = random.Random(self._seed)
         wait = self._random.uniform(0.0, bound)
         if error.retry_after is not None:
             if error.retry_after > patience.longest_wait:

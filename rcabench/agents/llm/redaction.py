@@ -18,7 +18,7 @@ _SECRET_NAME = re.compile(
 )
 
 _LOWER = str.maketrans({chr(code): chr(code + 32) for code in range(ord("A"), ord("Z") + 1)})
-"""Unlike `str.lower`, it keeps every character where it is."""
+"""Unlike `str.lower`, it keeps every character where it is, beyond ASCII too."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -217,7 +217,7 @@ class Redactor:
             while start >= 0:
                 yield Secret(kind="env", start=start, end=start + len(value), value=value)
                 start = text.find(value, start + len(value))
-        lowered = text.translate(_LOWER)
+        lowered = text.lower() if text.isascii() else text.translate(_LOWER)
         if not any(map(lowered.__contains__, _NEEDLES)):
             return
         for shape in _SHAPES:
