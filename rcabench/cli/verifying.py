@@ -13,6 +13,7 @@ from rcabench.record import Key
 from rcabench.runner.verifying import Difference, Verification, verify
 
 _LINES_OF_A_DIFF = 40
+_PARTS_OF_A_DIAGNOSIS = 20
 
 
 def verify_and_show(folder: Path, *, show: int) -> bool:
@@ -26,11 +27,16 @@ def verify_and_show(folder: Path, *, show: int) -> bool:
 def _lines(found: Verification, show: int) -> Iterator[str]:
     compared = len(found.identical) + len(found.different)
     yield f"{compared:>7}  diagnoses compared"
-    yield f"{len(found.identical):>7}  identical: verdict, evidence, calls, tokens, cost, scores"
+    scores = ", scores" if found.scored else ""
+    yield f"{len(found.identical):>7}  identical: verdict, evidence, calls, tokens, cost{scores}"
     yield f"{len(found.different):>7}  different"
     yield f"{found.misses:>7}  requests to models that no cassette answers"
     for reason, count in sorted(Counter(found.left_out.values()).items()):
         yield f"{count:>7}  left out: {reason}"
+    if found.recorded < found.planned:
+        yield f"{found.planned - found.recorded:>7}  planned and not recorded: the run is incomplete, or was cut"
+    if not found.scored:
+        yield "notice:  the run has no scores; `rcabench score` gives it some"
     for notice in found.notices:
         yield f"notice:  {notice}"
     for difference in found.different[:show]:
@@ -47,7 +53,11 @@ def _lines(found: Verification, show: int) -> Iterator[str]:
 
 def _shown(difference: Difference) -> Iterator[str]:
     yield f"{_name(difference.key)}:"
-    yield from (f"  {what}" for what in difference.what)
+    # A verdict's own account comes last: it mostly repeats the diagnosis's.
+    parts = sorted(difference.what, key=lambda what: what.startswith("verdict.usage"))
+    yield from (f"  {what}" for what in parts[:_PARTS_OF_A_DIAGNOSIS])
+    if len(parts) > _PARTS_OF_A_DIAGNOSIS:
+        yield f"  ... and {len(parts) - _PARTS_OF_A_DIAGNOSIS} more parts"
     for miss in difference.misses[:1]:
         yield f"  call {miss.call} of {miss.agent!r} is on no cassette; the nearest that is:"
         lines = miss.difference.splitlines()

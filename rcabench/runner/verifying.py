@@ -58,6 +58,8 @@ class Verification:
         left_out: key -> why it cannot be made again offline: it ran out of time, its process died, or its
             diagnoser is an object that is not at hand.
         misses: of all diagnoses, the identical ones among them.
+        planned: how many diagnoses the run was planned with, recorded or not.
+        scored: whether the run holds scores that could be compared.
         notices: what is not as it was when the run was made, and may explain differences.
     """
 
@@ -65,12 +67,19 @@ class Verification:
     different: tuple[Difference, ...] = ()
     left_out: Mapping[Key, str] = field(default_factory=dict)
     misses: int = 0
+    planned: int = 0
+    scored: bool = False
     notices: tuple[str, ...] = ()
 
     @property
+    def recorded(self) -> int:
+        """How many diagnoses the run holds."""
+        return len(self.identical) + len(self.different) + len(self.left_out)
+
+    @property
     def passed(self) -> bool:
-        """Whether something can be made again, and all of it came out the same."""
-        return bool(self.identical) and not self.different and not self.misses
+        """Whether something can be made again, scores among it, and all of it came out the same."""
+        return bool(self.identical) and self.scored and not self.different and not self.misses
 
 
 def verify(
@@ -131,13 +140,14 @@ def _compared(
     notices: tuple[str, ...],
 ) -> Verification:
     again = {result.diagnosis.key: result for result in replayed.results}
+    python_scorers = any(_is_python(entry) for entry in record.scorers.values())
     identical: list[Key] = []
     different: list[Difference] = []
     for result in record.results:
         key = result.diagnosis.key
         if key in left_out:
             continue
-        what = tuple(_differences(result, again[key]))
+        what = tuple(_differences(result, again[key], forgiving=python_scorers))
         if not what:
             identical.append(key)
         elif late := _lateness(result.diagnosis):
@@ -145,7 +155,10 @@ def _compared(
         else:
             different.append(Difference(key=key, what=what, misses=misses[key]))
     compared = {*identical, *(difference.key for difference in different)}
+    manifest = record.manifest
     return Verification(
+        planned=sum(stamp.cases for stamp in manifest.datasets) * len(manifest.diagnosers) * manifest.attempts,
+        scored=any(result.scores for result in record.results),
         identical=tuple(identical),
         different=tuple(different),
         left_out=left_out,
@@ -204,13 +217,15 @@ def _lateness(diagnosis: Diagnosis) -> str | None:
     return f"it ran out of time ({', '.join(late)})" if late else None
 
 
-def _differences(recorded: ScoredDiagnosis, replayed: ScoredDiagnosis) -> Iterator[str]:
+def _differences(recorded: ScoredDiagnosis, replayed: ScoredDiagnosis, *, forgiving: bool) -> Iterator[str]:
+    """Say what differs; `forgiving` passes over scores that only an object could give again."""
     before, now = repeatable(recorded), repeatable(replayed)
     for part in ("verdict", "failure", "usage"):
         yield from _differing(part, before["diagnosis"].get(part), now["diagnosis"].get(part))
     judged = {score.name for score in replayed.scores}
     scores, scores_now = (
-        {score.name: to_plain(score) for score in one.scores if score.name in judged} for one in (recorded, replayed)
+        {score.name: to_plain(score) for score in one.scores if score.name in judged or not forgiving}
+        for one in (recorded, replayed)
     )
     yield from _differing("score", scores, scores_now)
 

@@ -141,6 +141,41 @@ def test_a_score_that_was_changed_is_found(recorded: Recorded) -> None:
     assert difference.what == ("score.service.AC@3.value: the run has 1.0, the replay 0.0",)
 
 
+def _scores(folder: Path) -> tuple[Path, list[dict[str, Any]]]:
+    (file,) = (folder / "scores").glob("*.jsonl")
+    return file, [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def _rewrite(file: Path, plain: list[dict[str, Any]]) -> None:
+    file.write_text("".join(json.dumps(each) + "\n" for each in plain), encoding="utf-8")
+
+
+def test_a_score_that_no_scorer_of_the_run_gives_is_found(recorded: Recorded) -> None:
+    folder = recorded()
+    file, plain = _scores(folder)
+    plain[1]["scores"].append({"name": "made.up", "value": 1.0})
+    _rewrite(file, plain)
+    (difference,) = verified(folder).different
+
+    assert difference.what == ("score.made.up: the run has {'name': 'made.up', 'value': 1.0}, the replay None",)
+
+
+def test_scores_without_their_scorers_do_not_pass(recorded: Recorded) -> None:
+    folder = recorded()
+    file, plain = _scores(folder)
+    _rewrite(file, plain[1:])
+
+    assert len(verified(folder).different) == 4 * CASES
+
+
+def test_a_run_without_scores_is_not_verified(recorded: Recorded) -> None:
+    folder = recorded()
+    shutil.rmtree(folder / "scores")
+    found = verified(folder)
+
+    assert (found.passed, found.scored, len(found.identical)) == (False, False, 4 * CASES)
+
+
 def test_a_request_that_is_not_on_a_cassette_is_a_miss(recorded: Recorded) -> None:
     folder = recorded()
     sorted((folder / "cassettes").iterdir())[0].unlink()
@@ -157,6 +192,7 @@ def test_only_what_is_recorded_of_an_unfinished_run_is_compared(recorded: Record
     found = verified(folder)
 
     assert (found.passed, len(found.identical)) == (True, 4 * CASES - 3)
+    assert (found.planned, found.recorded) == (4 * CASES, 4 * CASES - 3)
 
 
 def test_what_ran_out_of_time_cannot_be_replayed_and_is_told_apart(recorded: Recorded) -> None:
