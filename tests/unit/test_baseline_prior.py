@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
+from itertools import count
 
 import pytest
 
@@ -10,16 +12,19 @@ from rcabench.agents.base import Example, Learner
 from rcabench.agents.baselines.prior import Prior
 from rcabench.core.component import CallChain, Level
 from rcabench.core.errors import DiagnosisFailed
-from rcabench.core.incident import Incident
+from rcabench.core.incident import Hints, Incident
 from rcabench.core.time import TimeWindow
 from rcabench.core.verdict import Candidate, Verdict
 from rcabench.telemetry.memory import MemoryTelemetry
 from rcabench.testing import small_incident, small_telemetry
 
+NUMBERS = count()
+
 
 def example(*causes: Candidate, chain: tuple[str, ...] | None = None, incident: Incident | None = None) -> Example:
     return Example(
-        incident=incident or small_incident(),
+        # Of a dataset of its own: another example, however much it resembles others.
+        incident=incident or small_incident(dataset=f"made-up-{next(NUMBERS)}"),
         answer=Verdict(
             candidates=causes,
             abstained=not causes,
@@ -59,6 +64,31 @@ async def test_every_cause_of_an_incident_counts() -> None:
     assert verdict.ranking(Level.SERVICE) == ("b", "a")
 
 
+async def test_several_questions_about_the_same_faults_are_one_example() -> None:
+    asked = small_incident(symptom="Which component?")
+    again = replace(asked, id="another", symptom="Which component, and why?")
+    verdict = await answer(
+        *(example(Candidate(service="loud"), incident=incident) for incident in (asked, again, again)),
+        *(example(Candidate(service="often")) for _ in range(2)),
+    )
+
+    assert verdict.ranking(Level.SERVICE) == ("often", "loud")
+    assert "3 other incidents" in verdict.narrative
+
+
+async def test_offered_components_are_ranked_each_for_itself() -> None:
+    def offering(cause: Candidate) -> Example:
+        made = example(cause)
+        return replace(made, incident=replace(made.incident, hints=Hints(components=("a", "a-0", "node"))))
+
+    causes = [Candidate(service="a", pod="a-0"), Candidate(service="a", pod="a-1"), Candidate(service="a")]
+    found = await answer(*map(offering, [*causes, Candidate(host="node"), Candidate(host="node")]))
+
+    assert found.candidates[0].host == "node"
+    ranked = await answer(*map(example, [*causes, Candidate(host="node"), Candidate(host="node")]))
+    assert ranked.candidates[0].service == "a"
+
+
 async def test_fault_type_and_call_chain_are_the_modes() -> None:
     verdict = await answer(
         example(Candidate(service="a", fault_type="cpu"), chain=("a", "web")),
@@ -84,7 +114,7 @@ async def test_the_onset_lies_at_the_median_fraction_of_the_window_unless_it_is_
 async def test_it_abstains_where_most_examples_were_healthy() -> None:
     healthy, faulty = example(), example(Candidate(service="a"))
 
-    assert (await answer(healthy, healthy, faulty)).abstained
+    assert (await answer(healthy, example(), faulty)).abstained
     assert not (await answer(healthy, faulty)).abstained
     assert (await answer()).abstained
 

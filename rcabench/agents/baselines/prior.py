@@ -44,10 +44,13 @@ class Prior:
         """Return the constant answer that these examples make.
 
         Services are ranked by how many examples they were at fault in, ties by name; within a
-        service, its pods and hosts likewise. Fault type and call chain are the modes. The onset
+        service, its pods and hosts likewise. Where the incidents offer components to choose from, those
+        are ranked each for itself. Fault type and call chain are the modes. The onset
         lies at the median fraction of the window at which the examples' faults began. Where most
-        examples are healthy, the constant answer is that nothing is wrong.
+        examples are healthy, the constant answer is that nothing is wrong. Several questions about the
+        same faults in the same window are one example.
         """
+        examples = _distinct(examples)
         faulty = [example for example in examples if example.answer.candidates]
         causes = [candidate for example in faulty for candidate in example.answer.candidates]
         fractions = [
@@ -56,11 +59,12 @@ class Prior:
             for candidate in example.answer.candidates
             if candidate.onset is not None
         ]
-        by_service = Counter(_group(_component(cause)) for cause in causes)
+        group = _finest if any(example.incident.hints.components for example in examples) else _group
+        by_service = Counter(group(_component(cause)) for cause in causes)
         by_component = Counter(_component(cause) for cause in causes)
         ranking = sorted(
             by_component,
-            key=lambda c: (-by_service[_group(c)], _group(c), -by_component[c], tuple(part or "" for part in c)),
+            key=lambda c: (-by_service[group(c)], group(c), -by_component[c], tuple(part or "" for part in c)),
         )
         return ConstantAnswer(
             examples=len(examples),
@@ -145,6 +149,19 @@ def _component(cause: Candidate) -> Component:
 def _group(component: Component) -> str:
     service, pod, host = component
     return service or pod or host or ""
+
+
+def _finest(component: Component) -> str:
+    service, pod, host = component
+    return pod or service or host or ""
+
+
+def _distinct(examples: Sequence[Example]) -> tuple[Example, ...]:
+    """Return the examples without those that ask again about the faults of one before."""
+    found: dict[object, Example] = {}
+    for example in examples:
+        found.setdefault((example.incident.dataset, example.incident.window, example.answer.candidates), example)
+    return tuple(found.values())
 
 
 def _mode(items: Iterable[_Item | None]) -> _Item | None:
