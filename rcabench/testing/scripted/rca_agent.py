@@ -12,9 +12,7 @@ from rcabench.agents.llm.chat import Message, Role
 from rcabench.testing.scripted.exchange import ScriptedReply, ScriptedRequest
 
 _LOAD = "Load the metrics, name the component of every row, and report how many series there are."
-_COMPARE = (
-    "Compare every series with its median over the whole time, and report the largest lasting change in the window."
-)
+_COMPARE = "Compare every series with its median over the whole time, and report the largest lasting changes."
 _PLAN = (_LOAD, _COMPARE)
 
 _LOADING = """
@@ -56,7 +54,7 @@ class RcaAgentScript:
         hostile: code that the executor writes instead in the first step.
 
     Example:
-        >>> asked = Message(role=Role.SYSTEM, text="You lead the diagnosis"), Message(role=Role.USER, text="Question: x")
+        >>> asked = (Message(role=Role.SYSTEM, text="You lead the diagnosis"), Message(role=Role.USER, text="What?"))
         >>> json.loads(RcaAgentScript()(ScriptedRequest(messages=asked)).text)["completed"]
         False
     """
