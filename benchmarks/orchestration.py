@@ -37,6 +37,7 @@ from rcabench.agents.llm.tracing import span
 from rcabench.agents.scene import Scene, survey
 from rcabench.core.question import OperationChanges
 from rcabench.core.session import Session, session
+from rcabench.runner.garbage import collected_seldom
 from rcabench.testing import small_incident, small_telemetry
 from rcabench.testing.system import ONSET
 
@@ -266,7 +267,9 @@ def main() -> None:
         if given.only and given.only not in name:
             continue
         wall, work = asyncio.run(alone(incident, given.incidents))
-        many = asyncio.run(together(incident, given.concurrent, given.latency, given.rounds))
+        # As a run of many diagnoses at once has it.
+        with collected_seldom():
+            many = asyncio.run(together(incident, given.concurrent, given.latency, given.rounds))
         ideal = path * given.latency
         figures = f"{calls} | {wall * 1e3:.1f} | {work * 1e3:.1f} | {many:.2f} | {ideal:.2f} | {many / ideal:.2f}"
         print(f"| {name} | {figures} |", flush=True)

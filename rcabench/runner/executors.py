@@ -18,6 +18,7 @@ from rcabench.record import Entry, Key
 from rcabench.runner.agenda import Agenda
 from rcabench.runner.concurrency import concurrently
 from rcabench.runner.diagnosing import diagnose, died
+from rcabench.runner.garbage import collected_seldom
 from rcabench.runner.purse import Purse
 from rcabench.runner.task import Task
 
@@ -42,7 +43,8 @@ def executed(agenda: Agenda, done: Collection[Key], purse: Purse) -> Generator[E
     computing = purse.affordable(agenda.tasks(done, waiting=False))
     yield from map(diagnose, computing) if agenda.plan.jobs == 1 else _in_workers(computing, agenda.plan.jobs)
     waiting = purse.affordable(agenda.tasks(done, waiting=True))
-    yield from concurrently(waiting, concurrency=agenda.plan.concurrency, sessions=purse.sessions)
+    with collected_seldom():
+        yield from concurrently(waiting, concurrency=agenda.plan.concurrency, sessions=purse.sessions)
 
 
 def _in_workers(waiting: Iterator[Task], jobs: int) -> Generator[Entry, None, None]:

@@ -42,6 +42,8 @@ class Bounded:
         """
         investigating = bool(request.tools) and request.tool_choice != "none"
         seconds = self.meter.admit(self.agent, investigating=investigating)
+        if seconds is None:
+            return await self.inner.complete(request)
         try:
             async with asyncio.timeout(seconds) as timer:
                 return await self.inner.complete(request)

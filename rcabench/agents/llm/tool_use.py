@@ -221,7 +221,7 @@ class ToolUse:
 
 def _arguments(text: str) -> dict[str, Any] | None:
     """Return the object that a model wrote as arguments, charitably read."""
-    if not text.strip() or text.strip() == "null":
+    if text.strip() in ("", "{}", "null"):
         return {}
     objects = [found.value for found in found_values(text) if found.whole and isinstance(found.value, dict)]
     return objects[0] if objects else None
