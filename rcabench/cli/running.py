@@ -113,7 +113,7 @@ def _warn_of_what_is_left(record: RunRecord, plan: Plan, folder: Path) -> bool:
 def _warn_of_onsets(record: RunRecord, plan: Plan) -> None:
     for stamp in record.manifest.datasets:
         if plan.onset_given and not stamp.onset_given:
-            typer.echo(f"\n{stamp.name} does not say when its faults began, so nobody was told.", err=True)
+            typer.echo(f"\n{stamp.name} does not say, or asks, when its faults began; so nobody was told.", err=True)
 
 
 def _warn_of_failures(record: RunRecord) -> None:

@@ -31,8 +31,9 @@ class Licence(_Strict):
 class HintsGiven(_Strict):
     """What every incident of this dataset gives away."""
 
-    onset: Literal["withheld", "given", "none"]
-    """`withheld`: labelled, and told only in runs that say so; `none`: not labelled."""
+    onset: Literal["withheld", "given", "none", "asked"]
+    """`withheld`: labelled, and told only in runs that say so; `none`: not labelled; `asked`: told in no run, because
+    it is what questions ask for."""
     failures: int | None = None
     """How many root causes an incident has, where it tells that."""
     note: _Text | None = None
@@ -97,6 +98,15 @@ def find_card(name: str) -> Card:
     if name not in card_names():
         raise DataError(file, f"no card is called {name!r}{did_you_mean(name, card_names())}")
     return read_card(file)
+
+
+def asks_for_onset(name: object) -> bool:
+    """Return whether the questions of a card's dataset ask when the fault began, so that it is told in no run.
+
+    Args:
+        name: of the card; one that is not among ours asks for nothing.
+    """
+    return isinstance(name, str) and name in card_names() and find_card(name).hints.onset == "asked"
 
 
 def read_card(file: Path) -> Card:

@@ -11,6 +11,7 @@ from rcabench.config import Plan
 from rcabench.core.errors import DataError
 from rcabench.core.incident import Incident
 from rcabench.core.truth import Case
+from rcabench.datasets.cards import asks_for_onset
 from rcabench.datasets.folder import Dataset
 from rcabench.datasets.staging import Stage
 from rcabench.plugins import Registry, Spec
@@ -122,8 +123,12 @@ def taken(dataset: Dataset, plan: Plan) -> tuple[Case, ...]:
 
 
 def tells_onset(plan: Plan, dataset: Dataset) -> bool:
-    """Whether diagnosers are told when the faults of this dataset began: if the plan wants it, and it is known."""
-    return plan.onset_given and onsets_known(dataset.cases)
+    """Whether diagnosers are told when the faults of this dataset began.
+
+    If the plan wants it, it is known, and no question of the dataset asks for it.
+    """
+    asked = asks_for_onset(dataset.manifest.get("card"))
+    return plan.onset_given and not asked and onsets_known(dataset.cases)
 
 
 def _waits(contestant: Contestant) -> bool:

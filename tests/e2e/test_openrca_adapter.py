@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from rcabench import evaluate
+from rcabench.config import plan_from
 from rcabench.core.component import Level
 from rcabench.core.errors import DataError
 from rcabench.core.incident import Aspect
@@ -27,6 +28,7 @@ from rcabench.datasets.openrca.candidates import Candidates
 from rcabench.datasets.openrca.queries import as_csv, read_queries
 from rcabench.datasets.openrca.records import ZONE, Record, by_window, read_records
 from rcabench.datasets.writer import DatasetWriter, ImportSummary
+from rcabench.runner.agenda import tells_onset
 from rcabench.scoring.openrca.scorer import OpenRca as OpenRcaScorer
 from rcabench.telemetry.parquet import ParquetTelemetry
 from rcabench.telemetry.replay import Replay
@@ -400,3 +402,12 @@ def test_what_is_asked_covers_all_three_levels_of_a_component(real: dict[str, Im
     for dataset, _ in real.values():
         for case in dataset.cases:
             assert levels & set(case.incident.asked) in (set(), levels)
+
+
+def test_nobody_is_told_when_faults_began_where_that_is_the_question(made_up: dict[str, Imported]) -> None:
+    dataset, _ = made_up["bank"]
+    written = {"name": "x", "datasets": [str(dataset.folder)], "diagnosers": ["random"], "onset": "given"}
+    plan = plan_from(written, source="test")
+    assert all(case.truth.root_causes[0].onset for case in dataset.cases)
+
+    assert not tells_onset(plan, dataset)
