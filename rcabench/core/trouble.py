@@ -46,3 +46,16 @@ class Trouble(StrEnum):
     """The calls, tokens or money for this incident are used up."""
     DEGRADED = "coordination.degraded"
     """An agent gave no usable answer, and somebody else does its work, or nobody."""
+
+
+COSTS_NOTHING = frozenset(
+    {
+        Trouble.RATE_LIMIT,
+        Trouble.UNAVAILABLE,
+        Trouble.AUTH,
+        Trouble.QUOTA,
+        Trouble.REJECTED,
+        Trouble.CONTEXT_OVERFLOW,
+    }
+)
+"""Failures of calls that no model worked on; what other failed calls took is unknown where nobody says it."""

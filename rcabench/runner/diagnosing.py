@@ -10,12 +10,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from rcabench.agents.base import Diagnoser, Learner
 from rcabench.core.agent_span import AgentSpan
 from rcabench.core.diagnosis import Diagnosis, Failure, FailureKind, LedgerEntry
 from rcabench.core.errors import DataError
 from rcabench.core.session import Miss, Session, TapeMode, session
+from rcabench.core.trouble import COSTS_NOTHING
 from rcabench.core.usage import Usage
 from rcabench.core.verdict import Turn, Verdict
 from rcabench.plugins import Registry, Spec
@@ -104,8 +106,8 @@ def _paid(task: Task) -> Usage:
     if task.cassette is None:
         return Usage()
     with Cassette(task.cassette, task.key, writable=False) as cassette:
-        calls = cassette.entries()
-    tokens = [found for call in calls if isinstance(found := (call.get("reply") or {}).get("tokens"), Mapping)]
+        calls = [entry for entry in cassette.entries() if _went_out(entry)]
+    tokens = [outcome.get("tokens") or {} for outcome in map(_outcome_of, calls) if _took_something(outcome)]
     return Usage(
         calls=len(calls) or None,
         input_tokens=_sum(count.get("input") for count in tokens),
@@ -113,8 +115,26 @@ def _paid(task: Task) -> Usage:
     )
 
 
+def _went_out(entry: Mapping[str, Any]) -> bool:
+    """Whether an entry of a cassette is a call to a model that was made: not a tool's mishap, nor a refused call."""
+    return "request" in entry and _outcome_of(entry).get("sent") is not False
+
+
+def _outcome_of(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    return entry.get("reply") or entry.get("error") or {}
+
+
+def _took_something(outcome: Mapping[str, Any]) -> bool:
+    return outcome.get("tokens") is not None or outcome.get("trouble") not in COSTS_NOTHING
+
+
 def _sum(counts: Iterable[object]) -> int | None:
-    known = [count for count in counts if isinstance(count, int)]
+    """Return a sum; None where a part is unknown, or where there is none."""
+    known: list[int] = []
+    for count in counts:
+        if not isinstance(count, int):
+            return None
+        known.append(count)
     return sum(known) if known else None
 
 

@@ -29,9 +29,12 @@ from rcabench.core.usage import Usage
 from rcabench.core.verdict import Candidate, Turn, Verdict
 from rcabench.evaluation import evaluate
 from rcabench.plugins import Spec
-from rcabench.record import fingerprint, read_run, read_spans
+from rcabench.record import Cassette, fingerprint, read_run, read_spans
+from rcabench.runner.diagnosing import died
+from rcabench.runner.task import Task
 from rcabench.runner.walk import Step, run
 from rcabench.telemetry.base import Telemetry
+from rcabench.testing import small_incident
 
 GUESS = Verdict(candidates=(Candidate(service="cart"),))
 CASES = 7
@@ -441,7 +444,44 @@ def test_evaluate_asks_many_at_once_with_what_they_may_spend(tiny_dataset: Path)
     assert {(session.spending, session.mode) for session in diagnoser.sessions} == {(Spending(tokens=9), TapeMode.OFF)}
 
 
+KNOWN = {"request": "a", "reply": {"tokens": {"input": 7, "output": 2}}}
+UNKNOWN = {"request": "b", "reply": {"tokens": {"input": 5}}}
+SLOW = {"request": "c", "error": {"trouble": "model.timeout"}}
+TOO_MANY = {"request": "d", "error": {"trouble": "model.rate_limit"}}
+CUT = {"request": "e", "error": {"trouble": "coordination.deadline", "sent": True}}
+REFUSED = {"request": "f", "error": {"trouble": "coordination.budget", "sent": False}}
+BROKEN = {"request": "g", "error": {"trouble": "model.malformed_response", "tokens": {"input": 1, "output": 1}}}
+MISHAP = {"label": "r1", "trouble": "tool.timeout"}
+
+
+@pytest.mark.parametrize(
+    ("entries", "spent"),
+    [
+        ((KNOWN, TOO_MANY, BROKEN), (3, 8, 3)),
+        ((KNOWN, REFUSED, MISHAP), (1, 7, 2)),
+        ((KNOWN, UNKNOWN), (2, 12, None)),
+        ((KNOWN, SLOW), (2, None, None)),
+        ((KNOWN, CUT), (2, None, None)),
+        ((REFUSED, MISHAP), (None, None, None)),
+    ],
+)
 def test_of_a_process_that_died_the_cassette_tells_what_it_had_spent(
+    tmp_path: Path, entries: Sequence[Mapping[str, Any]], spent: tuple[int | None, ...]
+) -> None:
+    task = Task(
+        incident=small_incident(), recording=tmp_path, label="llm", contestant=Spec(name="x"), onset_given=True, seed=0,
+        cassette=tmp_path / "cassette.jsonl",
+    )  # fmt: skip
+    assert task.cassette is not None
+    with Cassette(task.cassette, task.key) as cassette:
+        for entry in entries:
+            cassette.append({"agent": "a", **entry})
+    usage = died(task).diagnosis.usage
+
+    assert (usage.calls, usage.input_tokens, usage.output_tokens) == spent
+
+
+def test_a_process_that_died_leaves_what_its_cassette_holds(
     tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines = [
@@ -450,8 +490,8 @@ def test_of_a_process_that_died_the_cassette_tells_what_it_had_spent(
         "async def fragile(incident, telemetry):",
         "    tape = current_session().tape",
         "    if not tape.entries():",
-        "        tape.append({'agent': 'a', 'reply': {'tokens': {'input': 7, 'output': 2}}})",
-        "        tape.append({'agent': 'a', 'error': {'trouble': 'model.timeout'}})",
+        "        tape.append({'agent': 'a', 'request': 'x', 'reply': {'tokens': {'input': 7, 'output': 2}}})",
+        "        tape.append({'agent': 'a', 'request': 'y', 'error': {'trouble': 'model.rate_limit'}})",
         "    os.abort()",
     ]
     (tmp_path / "fragile_and_paid.py").write_text("\n".join(lines))

@@ -15,23 +15,11 @@ from rcabench.agents.llm.chat import ModelError, TokenCount
 from rcabench.agents.llm.price import cost
 from rcabench.core.session import Session
 from rcabench.core.spending import Spending
-from rcabench.core.trouble import Trouble
+from rcabench.core.trouble import COSTS_NOTHING, Trouble
 from rcabench.core.usage import Usage
 
 _RESERVE = 0.2
 """The last part of tokens, money and time, kept for answers: nobody begins to investigate in it."""
-
-_COSTS_NOTHING = frozenset(
-    {
-        Trouble.RATE_LIMIT,
-        Trouble.UNAVAILABLE,
-        Trouble.AUTH,
-        Trouble.QUOTA,
-        Trouble.REJECTED,
-        Trouble.CONTEXT_OVERFLOW,
-    }
-)
-"""Failures of calls that no model worked on; what other failed calls took is unknown where nobody says it."""
 
 
 class SpendingRefused(ModelError):
@@ -222,7 +210,7 @@ class Meter:
         if isinstance(error, SpendingRefused) and not error.sent:
             with self._lock:
                 self._touched(agent).calls -= 1
-        elif error.tokens is not None or error.trouble not in _COSTS_NOTHING:
+        elif error.tokens is not None or error.trouble not in COSTS_NOTHING:
             self.after_call(agent, card, error.tokens or TokenCount(), estimate=estimate)
         self.count(agent, error.trouble)
 
