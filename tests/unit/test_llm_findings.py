@@ -18,7 +18,7 @@ from rcabench.agents.llm.tool import ToolResult
 from rcabench.agents.pooling import Suspect
 from rcabench.agents.scene import Placement, Scene
 from rcabench.core.component import ComponentRef, Level
-from rcabench.core.question import LogLines, MetricChanges, OperationChanges, Topology
+from rcabench.core.question import LogLines, MetricChanges, OperationChanges, Select, Topology
 from rcabench.core.verdict import Evidence, Modality, Signal
 from rcabench.testing import small_incident
 
@@ -161,6 +161,28 @@ def test_a_generalists_finding_belongs_to_the_telemetry_that_it_cites_first() ->
         Signal.TRAFFIC: Modality.METRIC,
         Signal.BEHAVIOR: Modality.LOG,
     }
+
+
+@pytest.mark.parametrize(
+    ("sql", "signal", "shown"),
+    [
+        ("SELECT service, count(*) FROM Logs GROUP BY 1", "resource", Modality.LOG),
+        ("SELECT avg(duration_us) FROM spans WHERE service = 'logs'", "resource", Modality.TRACE),
+        ("SELECT 1 FROM spans -- and not logs", None, Modality.TRACE),
+        ("SELECT 1 FROM metrics m, spans s", "self_time", Modality.TRACE),
+        ("SELECT 1 FROM logs l, spans s", "resource", Modality.TRACE),
+        ("SELECT 1 FROM topology", "behavior", Modality.LOG),
+    ],
+)
+def test_a_finding_that_cites_sql_belongs_to_the_telemetry_of_the_tables_that_it_names(
+    sql: str, signal: str | None, shown: Modality
+) -> None:
+    question = Select(windows=(AFTER,), sql=sql, tables=("metrics", "spans", "logs", "events", "topology"))
+    results = {"r1": ToolResult(text="[r1] rows", question=question, rows=2)}
+    answer = {"findings": [finding(signal=signal)]}
+    (found,) = evidence_from(answer, agent="a", modality=None, results=results, scene=SCENE).evidence
+
+    assert (found.modality, found.question) == (shown, question)
 
 
 def test_claims_are_kept_on_one_line_of_bounded_length_that_every_file_can_hold() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,12 +11,13 @@ from typing import Any
 from rcabench.agents.llm.answer import AnswerForm
 from rcabench.agents.llm.question_tools import QUESTIONS_OF
 from rcabench.agents.llm.roster import LEVELS, Roster
+from rcabench.agents.llm.sql_tool import TABLES_OF
 from rcabench.agents.llm.text import one_line, speakable
 from rcabench.agents.llm.tool import ToolResult
 from rcabench.agents.scene import Scene
 from rcabench.core.component import ComponentRef
 from rcabench.core.fault import FaultType
-from rcabench.core.question import Question
+from rcabench.core.question import Question, Select
 from rcabench.core.verdict import Evidence, Modality, Signal
 from rcabench.plugins import did_you_mean
 
@@ -49,6 +51,10 @@ FINDINGS_SCHEMA: Mapping[str, Any] = {
     },
     "required": ["findings"],
 }
+
+_WORD = re.compile(r"\w+")
+_QUOTED = re.compile(r"'(?:[^']|'')*'|--[^\n]*")
+"""Where a query in SQL names no table: texts and remarks."""
 
 _SIGNALS, _FAULT_TYPES = tuple(Signal), tuple(FaultType)
 
@@ -232,7 +238,18 @@ def evidence_id(agent: str, component: ComponentRef, signal: str | None) -> str:
 
 
 def _modality_of(question: Question | None, signal: str | None) -> Modality:
+    usual = _USUALLY.get(signal, Modality.METRIC)
+    if isinstance(question, Select):
+        shown = _selected(question)
+        return shown[0] if shown and usual not in shown else usual
     for modality, kinds in QUESTIONS_OF.items():
         if isinstance(question, kinds):
             return modality
-    return _USUALLY.get(signal, Modality.METRIC)
+    return usual
+
+
+def _selected(question: Select) -> list[Modality]:
+    """Return the modalities of the tables that a query names, of those that it may name."""
+    named = set(_WORD.findall(_QUOTED.sub(" ", question.sql).casefold()))
+    may = question.tables or tuple(TABLES_OF.values())
+    return [modality for modality, table in TABLES_OF.items() if table in may and table in named]

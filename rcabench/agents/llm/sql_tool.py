@@ -32,9 +32,10 @@ from rcabench.core.trouble import Trouble
 from rcabench.core.verdict import Modality
 from rcabench.telemetry.base import COLUMNS, Telemetry
 
-_TABLES_OF: Mapping[Modality, str] = MappingProxyType(
+TABLES_OF: Mapping[Modality, str] = MappingProxyType(
     {Modality.METRIC: "metrics", Modality.TRACE: "spans", Modality.LOG: "logs"}
 )
+"""Which table holds the telemetry of a modality."""
 _SHARED = ("events", "topology")
 _USUAL_ROWS, MOST_ROWS = 50, 500
 _EXAMPLE = "SELECT service, count(*) AS n FROM {table} GROUP BY service ORDER BY n DESC"
@@ -83,7 +84,7 @@ class SqlTool:
     @property
     def tables(self) -> tuple[str, ...]:
         """The tables that may be named."""
-        own = (table for modality, table in _TABLES_OF.items() if modality in self.modalities)
+        own = (table for modality, table in TABLES_OF.items() if modality in self.modalities)
         return (*own, *_SHARED)
 
     @property
