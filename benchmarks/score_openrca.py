@@ -118,7 +118,8 @@ def main() -> None:
     }
     # In turn, so that whatever else the machine does meets all of them alike.
     rounds = [{name: timed(work) for name, work in ways.items()} for _ in range(arguments.rounds)]
-    print(f"{len(mine)} answers, {sum(score == 1.0 for score in mine)} right; {len(rounds)} rounds, milliseconds of processor time")
+    right = sum(score == 1.0 for score in mine)
+    print(f"{len(mine)} answers, {right} right; {len(rounds)} rounds, milliseconds of processor time")
     base = statistics.median(one["pandas loop"] for one in rounds)
     for name in ways:
         took = sorted(one[name] for one in rounds)

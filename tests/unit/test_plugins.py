@@ -152,7 +152,7 @@ def test_every_installed_plugin_is_a_frozen_described_dataclass(kind: str, name:
     assert not summary.startswith(f"{plugin.__name__}(")
 
 
-NEEDED_OPTIONS = {"llm": "model", "recorded": "answers"}
+NEEDED_OPTIONS = {"llm": "model", "openrca_prompting": "model", "openrca_rca_agent": "model", "recorded": "answers"}
 
 
 @pytest.mark.parametrize("name", Registry.of("diagnosers").names())
