@@ -77,6 +77,7 @@ def result(row: SummaryRow) -> dict[str, Any]:
         "repeats": None if row.repeats is None else asdict(row.repeats),
         "context": None if row.context is None else asdict(row.context),
         "scripted": row.scripted,
+        "stand_ins": asdict(row.stand_ins),
     }
 
 

@@ -10,6 +10,7 @@ from itertools import groupby
 from rcabench.core.run import RunRecord
 from rcabench.reporting.metric import Kinds, in_order, is_built_in, is_conditional
 from rcabench.reporting.scripted import scripted_notice
+from rcabench.reporting.stand_ins import stand_in_notices
 from rcabench.reporting.statistics import Estimate
 from rcabench.reporting.summary import Cost, SummaryRow, kinds_of, summarise
 
@@ -154,15 +155,17 @@ def leaderboard(members: Sequence[SummaryRow], caption: str, metrics: str | Sequ
 
 def names_of(row: SummaryRow, *, several_runs: bool) -> list[str]:
     """Return the cells that name a row: who, with what there is to be said against it, and in which run."""
-    marks = [mark for mark, holds in (("scripted", row.scripted), ("incomplete", row.incomplete)) if holds]
-    name = f"{row.diagnoser} ({', '.join(marks)})" if marks else row.diagnoser
+    marks = (("scripted", row.scripted), ("incomplete", row.incomplete), ("stand-ins", row.stand_ins.all > 0))
+    said = ", ".join(mark for mark, holds in marks if holds)
+    name = f"{row.diagnoser} ({said})" if said else row.diagnoser
     return [name, *([row.run] if several_runs else [])]
 
 
 def warnings_of(members: Sequence[SummaryRow]) -> tuple[str, ...]:
     """Return what has to stand above a table with these rows."""
     notice = scripted_notice(list(dict.fromkeys(row.diagnoser for row in members if row.scripted)))
-    return (notice,) if notice is not None else ()
+    scripted = (notice,) if notice is not None else ()
+    return (*scripted, *stand_in_notices([(row.diagnoser, row.stand_ins) for row in members]))
 
 
 def _label_cells(row: SummaryRow, *, several_runs: bool, missing: bool) -> list[str]:

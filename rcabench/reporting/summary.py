@@ -18,6 +18,7 @@ from rcabench.reporting.context import ContextCurve, context_curve
 from rcabench.reporting.expense import Expense, expense
 from rcabench.reporting.metric import Kinds, in_order
 from rcabench.reporting.scripted import scripted_diagnosers
+from rcabench.reporting.stand_ins import StandIns, stand_ins
 from rcabench.reporting.statistics import ABSENT, Estimate, estimate
 
 __all__ = ["ABSENT", "Cost", "Estimate", "SummaryRow", "case_values", "kinds_of", "run_name", "summarise"]
@@ -65,6 +66,7 @@ class SummaryRow:
         repeats: what several attempts tell; None where one is planned.
         context: how right it is by how full the context became; None where nobody tells.
         scripted: whether a script stood for its language model, so that no figure shows a model's ability.
+        stand_ins: how many of its verdicts are not, or not wholly, those of its language models.
     """
 
     run: str
@@ -84,6 +86,7 @@ class SummaryRow:
     repeats: Repeats | None = None
     context: ContextCurve | None = None
     scripted: bool = False
+    stand_ins: StandIns = StandIns()  # noqa: RUF009 - frozen
 
     @property
     def incomplete(self) -> bool:
@@ -180,6 +183,7 @@ def _row(
         repeats=repeats(results, metric=right, attempts=attempts) if attempts > 1 else None,
         context=context_curve(results, metric=right),
         scripted=diagnoser in scripted_diagnosers(record.manifest),
+        stand_ins=stand_ins(results),
     )
 
 

@@ -13,6 +13,7 @@ from rcabench.reporting.pages.group import Group
 from rcabench.reporting.pages.markup import Html, join, tag
 from rcabench.reporting.pages.verdict_table import Answer
 from rcabench.reporting.scripted import scripted_notice
+from rcabench.reporting.stand_ins import stand_in_notices
 from rcabench.reporting.supplement import ABSENT, supplements, usd
 
 _COUNTS = (
@@ -30,6 +31,16 @@ def scripted_note(groups: Sequence[Group]) -> Html | None:
     labels = dict.fromkeys(entry.label for group in groups for entry in group.entries if entry.row.scripted)
     notice = scripted_notice(list(labels))
     return None if notice is None else note(tag("strong", notice), bad=True)
+
+
+def stand_in_note(groups: Sequence[Group]) -> Html | None:
+    """Return the banner that says whose verdicts are not, or not wholly, those of models; None where all are."""
+    notices = [
+        f"{group.stamp.name}, {group.setting}: {notice}"
+        for group in groups
+        for notice in stand_in_notices([(entry.label, entry.row.stand_ins) for entry in group.entries])
+    ]
+    return note(tag("strong", " ".join(notices)), bad=True) if notices else None
 
 
 def supplement_tables(group: Group) -> Html:

@@ -12,7 +12,7 @@ from rcabench.reporting.leaderboard import Leaderboard
 from rcabench.reporting.pages import figures
 from rcabench.reporting.pages.context_chart import context_charts
 from rcabench.reporting.pages.cost_chart import cost_chart
-from rcabench.reporting.pages.costs import figure_table, scripted_note, supplement_tables
+from rcabench.reporting.pages.costs import figure_table, scripted_note, stand_in_note, supplement_tables
 from rcabench.reporting.pages.document import document, heading, note, table
 from rcabench.reporting.pages.group import Group, incident_path
 from rcabench.reporting.pages.leaderboard import leaderboard, other_tables
@@ -32,6 +32,7 @@ def index_page(title: str, records: Sequence[RunRecord], groups: Sequence[Group]
         sections = [note("There is nothing to report: no run was given, or its plan names no dataset.")]
     body = join(
         scripted_note(groups),
+        stand_in_note(groups),
         _runs(records),
         _contents(groups),
         sections,

@@ -101,8 +101,8 @@ def _main_row(entry: Entry, leading: str, beside: Sequence[str], best: Estimate,
     row = entry.row
     cost = row.cost
     return tag("tr",
-        tag("th", entry.label, tag("small", "scripted, no model") if row.scripted else None, _shortfall(entry),
-            scope="row", title=entry.label, data_value=entry.label),
+        tag("th", entry.label, tag("small", "scripted, no model") if row.scripted else None, _stood_in(entry),
+            _shortfall(entry), scope="row", title=entry.label, data_value=entry.label),
         tag("td", _whisker(entry.label, row.metric(leading), best), class_="plot"),
         _metric_cell(leading, entry, group, big=True),
         *(_metric_cell(name, entry, group) for name in beside),
@@ -120,6 +120,11 @@ def _unfinished(entry: Entry) -> int:
 def _shortfall(entry: Entry) -> Html | None:
     row = entry.row
     return tag("small", f"{row.missing} of {row.planned * row.attempts} missing") if row.incomplete else None
+
+
+def _stood_in(entry: Entry) -> Html | None:
+    counted = entry.row.stand_ins
+    return tag("small", f"{counted.all} of {counted.diagnoses} verdicts are no model's") if counted.all else None
 
 
 def _whisker(label: str, value: Estimate, best: Estimate) -> Html:
