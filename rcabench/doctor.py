@@ -51,6 +51,7 @@ def examined() -> tuple[Check, ...]:
         _memory(),
         _space("temporary", Path(tempfile.gettempdir())),
         _data_root(),
+        _sandbox(),
     )
 
 
@@ -145,3 +146,15 @@ def _data_root() -> Check:
         finding = f"{root} cannot be written; set RCABENCH_DATA to a folder of yours"
         return Check(subject="data", finding=finding, passed=False)
     return Check(subject="data", finding=f"{root} ({'in use' if root.exists() else 'made on first use'})")
+
+
+def _sandbox() -> Check:
+    """Begin a session of the sandbox, which alone knows what the kernel grants it."""
+    from rcabench.sandbox.box import Sandbox
+
+    with Sandbox() as sandbox:
+        layers, described = sandbox.layers(), sandbox.describe()
+    if layers is None:
+        return Check(subject="sandbox", finding=f"{described}; agents that write code cannot work here", passed=False)
+    advice = "; agents that write code refuse to work here without weak_sandbox: true" if layers.gaps else ""
+    return Check(subject="sandbox", finding=described + advice)

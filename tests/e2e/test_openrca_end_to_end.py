@@ -18,7 +18,7 @@ from rcabench.testing.openrca_layout import write_openrca_layout
 from rcabench.testing.scripted import ScriptedReply, ScriptedRequest, ScriptedServer
 from rcabench.testing.scripted.rca_agent import RcaAgentScript
 
-SYSTEMS = {"bank": 3, "market-cloudbed-1": 2}
+SYSTEMS = {"bank": 2, "market-cloudbed-1": 2}
 """System -> failures, and so queries."""
 
 PROMPTING = ("direct balanced", "direct oracle", "CoT balanced", "CoT oracle")
@@ -114,8 +114,12 @@ def test_one_report_shows_them_all_as_a_table_and_as_pages(run: Path, tmp_path: 
     assert "RCA-agent" in (tmp_path / "pages" / "index.html").read_text(encoding="utf-8")
 
 
-def test_the_run_is_verified_without_the_server_by_running_the_code_again(run: Path) -> None:
-    rcabench("verify", run, environment={"RCABENCH_SCRIPTED_URL": "http://127.0.0.1:9/v1"})
+def test_a_run_is_verified_without_the_server_by_running_the_code_again(datasets: list[Path], tmp_path: Path) -> None:
+    with ScriptedServer(Everybody()).in_thread() as server:
+        rcabench("run", "--dataset", datasets[0], "-x", "openrca_rca_agent:model=scripted", "--onset", "hidden",
+                 "--out", tmp_path / "run", environment={"RCABENCH_SCRIPTED_URL": f"{server.url}/v1"})  # fmt: skip
+
+    rcabench("verify", tmp_path / "run", environment={"RCABENCH_SCRIPTED_URL": "http://127.0.0.1:9/v1"})
 
 
 def test_the_experiment_names_every_baseline() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
 import signal
 import socket
@@ -551,6 +553,23 @@ def test_several_sandboxes_work_side_by_side() -> None:
         thread.join()
 
     assert outputs == {number: f"{number}\n" for number in range(3)}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the layers are Linux's")
+def test_what_the_kernel_offers_is_used(whole: Sandbox) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    number = ctypes.c_long
+    landlock = libc.syscall(number(444), None, number(0), number(1))
+    # Asked for a filter that lies nowhere, a kernel that has filters answers that it lies nowhere.
+    filters = libc.prctl(22, 2, 0) == -1 and ctypes.get_errno() == errno.EFAULT
+    layers = whole.layers()
+
+    assert layers is not None
+    assert layers.landlock == max(landlock, 0)
+    assert layers.seccomp is (filters and os.uname().machine in ("x86_64", "aarch64"))
+    assert layers.capabilities
+    assert layers.privileges
+    assert layers.audit
 
 
 def test_every_layer_can_be_missing() -> None:
