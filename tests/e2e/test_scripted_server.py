@@ -434,7 +434,7 @@ def test_the_command_prints_its_url_serves_and_ends_when_asked() -> None:
 
 
 async def test_a_reply_that_cannot_be_written_fails_the_test() -> None:
-    answers = []
+    answers: list[object] = []
     with pytest.raises(UnicodeEncodeError):
         async with ScriptedServer(Fixed([ScriptedReply(headers={"X-Name": "日本"})])) as server:
             answers += await asyncio.gather(posted(server, "openai", QUESTION), return_exceptions=True)
