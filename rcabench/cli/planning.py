@@ -68,21 +68,24 @@ def _table(found: Forecast) -> Iterator[str]:
 
 
 def _cells(share: Share) -> tuple[str, str, str, str]:
-    limits = share.at_most
+    limits, measured = share.at_most, share.seconds or share.calls
+    n = measured.n if measured else 0
     return (
-        _cell(share.calls, limits.calls, lambda value: f"{value:,.1f}"),
-        _cell(share.tokens, limits.tokens, lambda value: f"{value:,.0f}"),
-        _cell(share.usd, limits.usd, lambda value: f"{value:.4f}"),
-        _cell(share.seconds, limits.seconds, lambda value: f"{value:,.2f}"),
+        _cell(share.calls, limits.calls, lambda value: f"{value:,.1f}", n),
+        _cell(share.tokens, limits.tokens, lambda value: f"{value:,.0f}", n),
+        _cell(share.usd, limits.usd, lambda value: f"{value:.4f}", n),
+        _cell(share.seconds, limits.seconds, lambda value: f"{value:,.2f}", n),
     )
 
 
-def _cell(spread: Spread | None, limit: float | None, shown: Callable[[float], str]) -> str:
+def _cell(spread: Spread | None, limit: float | None, shown: Callable[[float], str], n: int) -> str:
     if spread is None:
         return _UNKNOWN if limit is None else f"at most {shown(limit)}"
+    # Incidents that do not tell are left out, which has to be seen.
+    fewer = "" if spread.n == n else f" n={spread.n}"
     if spread.low is None or spread.high is None:
-        return shown(spread.mean)
-    return f"{shown(spread.mean)} [{shown(spread.low)}, {shown(spread.high)}]"
+        return f"{shown(spread.mean)}{fewer}"
+    return f"{shown(spread.mean)} [{shown(spread.low)}, {shown(spread.high)}]{fewer}"
 
 
 def _money_lines(found: Forecast) -> Iterator[str]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from rcabench.narrative.golden import Examination
 from rcabench.narrative.judgement import Judgement, Judgements
+from rcabench.reporting.scripted import is_scripted, scripted_notice
 from rcabench.reporting.statistics import Estimate, estimate
 
 _COLUMNS = {
@@ -22,6 +23,7 @@ def text(judgements: Judgements) -> str:
     lines = [
         f"Explanations, judged by {judge['provider']}/{judge['model']} ({judgements.rubric}). A model's opinion:",
         "it is in no other table, and no deterministic score depends on it.",
+        *filter(None, [scripted_notice(["judge"] if is_scripted(judge) else [])]),
         "",
         *examination_lines(judgements.examination, judgements.drift),
         "",

@@ -22,6 +22,16 @@ def scripted_diagnosers(manifest: Manifest) -> tuple[str, ...]:
     return tuple(label for label in manifest.diagnosers if _says_so(manifest.declared.get(label)))
 
 
+def is_scripted(declared: Any) -> bool:
+    """Whether a declaration, or the identity of a model, says that a script answers.
+
+    Example:
+        >>> [is_scripted({"provider": "openai", "model": name}) for name in ("scripted", "gpt-4o")]
+        [True, False]
+    """
+    return _says_so(declared)
+
+
 def scripted_notice(labels: Sequence[str]) -> str | None:
     """Return what has to stand beside figures of scripted models; None where there are none.
 

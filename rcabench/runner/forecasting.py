@@ -218,9 +218,9 @@ def _spread(usages: Mapping[tuple[str, str], Sequence[Usage]], measure: Measure)
 
 
 def _tokens(usage: Usage) -> float | None:
-    if usage.input_tokens is None and usage.output_tokens is None:
+    if usage.input_tokens is None or usage.output_tokens is None:
         return None
-    return (usage.input_tokens or 0) + (usage.output_tokens or 0)
+    return usage.input_tokens + usage.output_tokens
 
 
 def _origin(source: RunRecord | None) -> str | None:

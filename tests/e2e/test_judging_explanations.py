@@ -77,6 +77,7 @@ def test_a_judge_that_agrees_with_the_golden_set_is_trusted_and_its_scores_stay_
 
     judgements = judge_run(run_folder, options_of(server))
 
+    assert "No language model answered here (judge): its model is a script." in text(judgements)
     assert judgements.examination.trusted
     assert judgements.examination.agreed == judgements.examination.questions
     assert fingerprint(read_run(run_folder)) == before

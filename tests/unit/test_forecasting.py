@@ -126,6 +126,26 @@ def test_attempts_at_one_incident_count_as_one(tiny_dataset: Path, tmp_path: Pat
     assert (share.usd.n, share.usd.mean) == (2, statistics.fmean([1.0, 2.5]))
 
 
+def test_what_some_incidents_do_not_tell_is_no_zero_and_is_seen(tiny_dataset: Path, tmp_path: Path) -> None:
+    class Silent(Paid):
+        async def diagnose(self, incident: Incident, telemetry: Telemetry) -> Verdict:
+            verdict = await super().diagnose(incident, telemetry)
+            assert verdict.usage is not None
+            if self.asked == 1:
+                return verdict
+            return replace(verdict, usage=replace(verdict.usage, usd=None, output_tokens=None))
+
+    plan = plan_of(tiny_dataset)
+    run(plan, tmp_path / "run", contestants={"random": Silent()}, first=3)
+    found = forecast(plan, folder=tmp_path / "run")
+
+    share = found.shares[0]
+    assert share.tokens is not None
+    assert (share.tokens.n, share.tokens.mean) == (1, 110.0)
+    assert "110 n=1" in text(found)
+    assert "0.5000 n=1" in text(found)
+
+
 @pytest.mark.parametrize(
     ("values", "mean", "low", "high"),
     [([3.0], 3.0, None, None), ([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0], 6.0, 2.0, 10.0)],
