@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+import pickle
 import tarfile
 import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
@@ -16,6 +18,10 @@ from hypothesis import settings
 from rcabench.core.incident import Aspect, Incident
 from rcabench.core.time import TimeWindow
 from rcabench.core.truth import RootCause, Truth
+
+if TYPE_CHECKING:
+    from rcabench.datasets.folder import Dataset
+    from rcabench.datasets.writer import ImportSummary
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"
@@ -63,6 +69,32 @@ def shared_archive() -> Callable[[str], Path]:
         return target
 
     return unpacked
+
+
+@pytest.fixture(scope="session")
+def train_ticket(
+    shared_archive: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Dataset, ImportSummary]:
+    """Return the Train Ticket incidents of 2023-01-29 as imported by this very code, once for all tests to read."""
+    from rcabench.datasets.folder import Dataset
+    from rcabench.datasets.nezha import Nezha
+    from rcabench.datasets.writer import DatasetWriter
+
+    source = shared_archive("nezha-trainticket-2023-01-29")
+    base = tmp_path_factory.getbasetemp()
+    # Workers of pytest-xdist have folders of their own inside of the session's.
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    out, told = shared / "real" / "train-ticket", shared / "train-ticket.summary"
+    with (shared / "train-ticket.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not told.is_file():
+            out.parent.mkdir(exist_ok=True)
+            with DatasetWriter.create(
+                out, name=out.name, card=out.name, importer={"name": "x"}, source=source
+            ) as writer:
+                Nezha().convert(source, writer)
+                told.write_bytes(pickle.dumps(writer.finish()))
+    return Dataset.load(out), pickle.loads(told.read_bytes())
 
 
 TINY_SERVICES = ("auth", "cart", "search", "web")

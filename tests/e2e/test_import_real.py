@@ -33,12 +33,6 @@ def run(adapter: DatasetAdapter, source: Path, out: Path) -> Imported:
 
 
 @pytest.fixture(scope="module")
-def train_ticket(shared_archive: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Imported:
-    source = shared_archive("nezha-trainticket-2023-01-29")
-    return run(Nezha(), source, tmp_path_factory.mktemp("real") / "train-ticket")
-
-
-@pytest.fixture(scope="module")
 def boutique(shared_archive: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Imported:
     source = shared_archive("nezha-onlineboutique-2022-08-22")
     return run(Nezha(), source, tmp_path_factory.mktemp("real") / "boutique")
