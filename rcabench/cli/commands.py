@@ -30,7 +30,7 @@ class Commands(TyperGroup):
         except (RcabenchError, OSError) as error:
             if ctx.find_root().params.get("debug"):
                 raise
-            typer.echo(f"rcabench: {_message(error)}", err=True)
+            typer.echo(f"rcabench: {harmless(_message(error))}", err=True)
             raise typer.Exit(USER_ERROR) from None
         except KeyboardInterrupt:
             typer.echo("rcabench: interrupted", err=True)
@@ -41,6 +41,17 @@ def _message(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     return str(error)
+
+
+def harmless(text: str) -> str:
+    """Return a text of a model's or a server's that only shows something: a terminal obeys control characters.
+
+    Example:
+        >>> print(harmless("all \\x1b[2J is well"))
+        all \\x1b[2J is well
+    """
+    seen = (each if each.isprintable() or each in "\n\t" else each.encode("unicode_escape").decode() for each in text)
+    return "".join(seen)
 
 
 def shown_path(path: Path) -> str:

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 def judge_and_show(folder: Path, options: JudgeOptions) -> None:
     """Judge a run, print the table, and say where it is kept."""
-    from rcabench.cli.commands import shown_path
+    from rcabench.cli.commands import harmless, shown_path
     from rcabench.narrative.judgement import FOLDER
     from rcabench.narrative.table import text
     from rcabench.narrative.walk import judge_run
 
     with _progress() as watch:
         judgements = judge_run(folder, options, watch=watch)
-    typer.echo(text(judgements))
+    typer.echo(harmless(text(judgements)))
     typer.echo(f"\nJudgements: {shown_path(folder / FOLDER / f'{judgements.name}.jsonl')}")
 
 

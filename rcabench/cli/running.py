@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from rcabench.cli.commands import shown_path
+from rcabench.cli.commands import harmless, shown_path
 from rcabench.core.run import RunRecord
 from rcabench.plugins import Registry, Spec
 from rcabench.record import set_aside
@@ -122,6 +122,6 @@ def _warn_of_failures(record: RunRecord) -> None:
         diagnosis, failure = failures[0]
         typer.echo(
             f"\n{len(failures)} diagnoses failed and count as misses; the first: {diagnosis.diagnoser} on "
-            f"{diagnosis.incident_id}: {failure.message}",
+            f"{diagnosis.incident_id}: {harmless(failure.message)}",
             err=True,
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import typer
 
+from rcabench.cli.commands import harmless
 from rcabench.record import Key
 from rcabench.runner.verifying import Difference, Verification, verify
 
@@ -20,7 +21,7 @@ def verify_and_show(folder: Path, *, show: int) -> bool:
     """Make a run again, print the comparison, and return whether it came out the same."""
     found = verify(folder, watch=_progress)
     for line in _lines(found, show):
-        typer.echo(line)
+        typer.echo(harmless(line))
     return found.passed
 
 

@@ -160,6 +160,25 @@ def test_a_run_that_comes_out_otherwise_fails_and_says_where(
     assert found.stdout.rstrip().endswith("not verified")
 
 
+def test_what_a_model_wrote_gives_a_terminal_no_orders(
+    rcabench: Invoke, tiny_dataset: Path, tmp_path: Path, paid: list[str]
+) -> None:
+    folder = tmp_path / "run"
+    assert rcabench("run", "quickstart", "-d", tiny_dataset, "-x", "random", "--out", folder).exit_code == 0
+    file = folder / "diagnoses.jsonl"
+    head, *rest = file.read_text(encoding="utf-8").splitlines()
+    plain = json.loads(head)
+    plain["verdict"] = None
+    plain["failure"] = {"kind": "error", "message": "\x1b]52;c;aGk=\x07 \u202e said the server"}
+    file.write_text("\n".join([json.dumps(plain), *rest]) + "\n", encoding="utf-8")
+    again = rcabench("run", "quickstart", "-d", tiny_dataset, "-x", "random", "--out", folder)
+    found = rcabench("verify", folder)
+
+    assert "\\x1b]52;c;aGk=\\x07 \\u202e said the server" in again.stderr
+    for text in (again.stdout, again.stderr, found.stdout):
+        assert not set(text) & {"\x1b", "\x07", "\u202e"}
+
+
 def test_a_run_of_which_nothing_can_be_made_again_is_not_verified(
     rcabench: Invoke, tiny_dataset: Path, tmp_path: Path, paid: list[str]
 ) -> None:
