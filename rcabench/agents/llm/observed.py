@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rcabench.agents.llm.card import ModelCard
 from rcabench.agents.llm.chat import ChatModel, FinishReason, Message, ModelError, Reply, Request, Role, TokenCount
@@ -47,6 +47,10 @@ class Observed:
     inner: ChatModel
     meter: Meter
     agent: str
+    _asked: Mapping[str, Given] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_asked", _asked(self.card))
 
     @property
     def card(self) -> ModelCard:
@@ -61,7 +65,7 @@ class Observed:
         """
         card = self.card
         with span("chat", card.model, rcabench__agent=self.agent) as opened:
-            opened.set(_asked(card))
+            opened.set(self._asked)
             if opened.content:
                 opened.set(_conversation(request))
             self.meter.before_call(self.agent)

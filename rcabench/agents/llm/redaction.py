@@ -183,11 +183,9 @@ class Redactor:
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Self:
         """Take the values of variables whose names say that they are secret."""
-        plain = {
-            value.strip()
-            for name, value in environment.items()
-            if _SECRET_NAME.search(name) and len(value.strip()) >= _SHORTEST_VALUE
-        }
+        # Names first: the environment of a process decodes a value whenever it is asked for it.
+        secret = (environment.get(name, "").strip() for name in list(environment) if _SECRET_NAME.search(name))
+        plain = {value for value in secret if len(value) >= _SHORTEST_VALUE}
         forms = {form for value in plain for form in _forms(value)}
         return cls(values=tuple(sorted(forms)))
 
