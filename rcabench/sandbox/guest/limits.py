@@ -9,12 +9,11 @@ import signal
 from collections.abc import Mapping
 
 
-def limit(limits: Mapping[str, int], *, forks: bool) -> None:
+def limit(limits: Mapping[str, int]) -> None:
     """Set what the kernel counts; hard limits, which nobody without privileges can raise again.
 
     Args:
         limits: `cpu_seconds`, `memory_bytes`, `open_files`, `file_bytes`.
-        forks: whether something else keeps the process from starting others.
     """
     cpu = limits["cpu_seconds"]
     wanted = {
@@ -27,9 +26,7 @@ def limit(limits: Mapping[str, int], *, forks: bool) -> None:
         "RLIMIT_MEMLOCK": 0,
         "RLIMIT_MSGQUEUE": 0,
     }
-    if not forks:
-        # Counts threads as well, on some systems those of other processes too: only where nothing better is to be had.
-        wanted["RLIMIT_NPROC"] = 0
+    # Not RLIMIT_NPROC: it counts threads too, which Arrow needs, and those of all of the user's other processes.
     for name, value in wanted.items():
         number = getattr(resource, name, None)
         if number is None:

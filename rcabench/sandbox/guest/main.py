@@ -90,7 +90,7 @@ def _confined(settings: Mapping[str, Any], layers: dict[str, Any]) -> dict[str, 
     if libc is not None and layers.get("landlock"):
         _landlocked(libc, settings, ())
     filtered: Callable[..., bool] | None = layers.pop("filter", None)
-    limit(settings["limits"], forks=filtered is not None)
+    limit(settings["limits"])
     if libc is not None and filtered is not None:
         layers["seccomp"] = filtered(libc)
     return layers
