@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
@@ -21,7 +22,7 @@ from rcabench.datasets.folder import Dataset
 from rcabench.plugins import Registry, Spec
 from rcabench.reporting.summary import summarise
 from rcabench.runner.task import Contestant, is_method
-from rcabench.runner.walk import run
+from rcabench.runner.walk import Step, run, silent
 from rcabench.scoring.base import Scorer
 from rcabench.telemetry.replay import Budget
 
@@ -188,7 +189,7 @@ def evaluate(
     plan = plan_from(plain, source="evaluate()", objects=objects)
     _refuse_faults(lineup, plan)
     plan = replace(plan, diagnosers=lineup.specs, scorers=rubric.specs, budget=budget)
-    return Report(record=_outside_of_event_loops(lambda: _kept_or_not(plan, lineup, rubric, out)))
+    return Report(record=_outside_of_event_loops(lambda watch: _kept_or_not(plan, lineup, rubric, out, watch)))
 
 
 def _refuse_faults(lineup: _Lineup, plan: Plan) -> None:
@@ -205,11 +206,13 @@ def _refuse_faults(lineup: _Lineup, plan: Plan) -> None:
             raise ConfigError("evaluate()", faults)
 
 
-def _kept_or_not(plan: Plan, lineup: _Lineup, rubric: _Rubric, out: Path | str | None) -> RunRecord:
+def _kept_or_not(
+    plan: Plan, lineup: _Lineup, rubric: _Rubric, out: Path | str | None, watch: Callable[[Step], None]
+) -> RunRecord:
     if out is not None:
-        return run(plan, Path(out), contestants=lineup.objects, scorers=rubric.objects)
+        return run(plan, Path(out), contestants=lineup.objects, scorers=rubric.objects, watch=watch)
     with tempfile.TemporaryDirectory(prefix="rcabench-") as folder:
-        return run(plan, Path(folder), contestants=lineup.objects, scorers=rubric.objects)
+        return run(plan, Path(folder), contestants=lineup.objects, scorers=rubric.objects, watch=watch)
 
 
 def _lineup(contestants: Contestant | str | Sequence[Contestant | str] | Mapping[str, Contestant | str]) -> _Lineup:
@@ -269,14 +272,26 @@ def _stand_in(contestant: object) -> Spec:
     return Spec(name=name, options=options, label=name)
 
 
-def _outside_of_event_loops(work: Callable[[], _T]) -> _T:
-    """Do the work in a thread of its own where an event loop runs already, as in a notebook."""
+def _outside_of_event_loops(work: Callable[[Callable[[Step], None]], _T]) -> _T:
+    """Do the work in a thread of its own where an event loop runs already, as in a notebook.
+
+    Whoever interrupts the notebook interrupts the main thread only; the work is told at its next step.
+    """
     # The work must not be done while an exception is being handled: every exception that a diagnoser
     # catches would carry that one as its context, and its traceback leads to the plan and the labels.
     if not _in_event_loop():
-        return work()
+        return work(silent)
+    is_over = threading.Event()
+
+    def watch(_step: Step) -> None:
+        if is_over.is_set():
+            raise KeyboardInterrupt
+
     with ThreadPoolExecutor(1) as thread:
-        return thread.submit(work).result()
+        try:
+            return thread.submit(work, watch).result()
+        finally:
+            is_over.set()
 
 
 def _in_event_loop() -> bool:
