@@ -17,6 +17,7 @@ from rcabench.agents.llm.connection import connect
 from rcabench.agents.llm.loop import Conversation, LoopLimits, converse
 from rcabench.agents.llm.meter import Meter
 from rcabench.agents.llm.tool import ToolError, ToolResult
+from rcabench.agents.llm.tracing import span
 from rcabench.core.errors import BudgetExceeded
 from rcabench.core.session import Session, Tracing, current_session, session
 from rcabench.core.spending import Spending
@@ -100,16 +101,21 @@ async def talk(
 ) -> tuple[Conversation, Session]:
     opened = Session(key=("d", "i", "x", 0), spending=spending or Spending(), **kept)
     with session(opened):
-        conversation = await converse(
-            model=connect(model.card, opened, Meter(opened), "metric", wire=model),
-            system="you are a specialist",
-            task="find it",
-            tools=tools or (Look(echo),),
-            answer=FORM,
-            limits=limits or LoopLimits(),
-            agent="metric",
-        )
-    return conversation, opened
+        return await talk_in(opened, model, *tools, limits=limits), opened
+
+
+async def talk_in(
+    opened: Session, model: Script | ScriptedModel, *tools: Look, limits: LoopLimits | None = None
+) -> Conversation:
+    return await converse(
+        model=connect(model.card, opened, Meter(opened), "metric", wire=model),
+        system="you are a specialist",
+        task="find it",
+        tools=tools or (Look(echo),),
+        answer=FORM,
+        limits=limits or LoopLimits(),
+        agent="metric",
+    )
 
 
 def troubles(opened: Session) -> Mapping[str, int]:
@@ -599,6 +605,44 @@ async def test_transcripts_hold_no_secrets() -> None:
     conversation, _ = await talk(Script(wants(f'{{"key": "{secret}"}}'), CART))
 
     assert secret not in str(conversation.turns)
+
+
+async def test_tools_of_one_turn_are_spans_side_by_side_each_as_long_as_its_tool() -> None:
+    def look(arguments: Mapping[str, Any]) -> ToolResult:
+        time.sleep(arguments["seconds"])
+        with span("chat", f"inside {arguments['seconds']}"):
+            return ToolResult(text="seen")
+
+    asked = ('{"seconds": 0.3}', '{"seconds": 0.0}')
+    _, opened = await talk(Script(wants(*asked), CART), Look(look))
+
+    by_id = {found.span_id: found for found in opened.spans}
+    slow, quick = (found for found in opened.spans if found.name == "execute_tool look")
+    assert slow.seconds >= 0.3 > 0.2 > quick.seconds
+    assert {by_id[found.parent_span_id or ""].name for found in (slow, quick)} == {"invoke_agent metric"}
+    inside = {found.name: found.parent_span_id for found in opened.spans if "inside" in found.name}
+    assert inside == {"chat inside 0.3": slow.span_id, "chat inside 0.0": quick.span_id}
+
+
+async def test_tools_that_are_cancelled_are_spans_that_say_so() -> None:
+    go = threading.Event()
+    opened = Session()
+
+    def look(arguments: Mapping[str, Any]) -> ToolResult:
+        if arguments:
+            go.wait(10)
+        return ToolResult(text="seen")
+
+    with session(opened):
+        task = asyncio.create_task(talk_in(opened, Script(wants('{"stuck": 1}', "{}")), Look(look)))
+        await asyncio.sleep(0.2)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    go.set()
+
+    tools = [found.error_type for found in opened.spans if found.name == "execute_tool look"]
+    assert tools == ["CancelledError", None]
 
 
 async def test_many_conversations_at_once_do_not_meet() -> None:

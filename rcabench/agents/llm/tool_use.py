@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +16,7 @@ from rcabench.agents.llm.mishaps import Mishaps
 from rcabench.agents.llm.text import cut, one_line, speakable
 from rcabench.agents.llm.tool import Tool, ToolError, ToolResult
 from rcabench.agents.llm.tool_threads import threaded
-from rcabench.agents.llm.tracing import span
+from rcabench.agents.llm.tracing import OpenSpan, span
 from rcabench.core.errors import BudgetExceeded
 from rcabench.core.trouble import Trouble
 from rcabench.plugins import did_you_mean
@@ -66,6 +67,38 @@ class Used:
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
+class _Use:
+    """A call that is being answered, in a context of its own, so that those of one turn are spans side by side."""
+
+    wish: Wish
+    used: Used | None = None
+    opened: OpenSpan | None = None
+    context: Context = field(default_factory=copy_context)
+    job: asyncio.Future[ToolResult] | None = None
+    error: Exception | None = None
+
+    def begin(self) -> None:
+        assert self.opened is not None
+        self.context.run(self.opened.__enter__)
+        self.opened.set({"rcabench.label": self.wish.label, "gen_ai.tool.call.arguments": self.wish.call.arguments})
+
+    def over(self, _job: object) -> None:
+        assert self.opened is not None
+        self.opened.stop()
+
+    def result(self, seconds: float) -> ToolResult:
+        if self.error is not None:
+            raise self.error
+        if self.job is None or not self.job.done():
+            raise ToolError(Trouble.TOOL_TIMEOUT, f"no answer within {seconds:.3g} s; ask for less")
+        return self.job.result()
+
+    def end(self, error: BaseException | None = None) -> None:
+        if self.opened is not None:
+            self.context.run(self.opened.__exit__, None if error is None else type(error), error, None)
+
+
+@dataclass(kw_only=True, slots=True, eq=False)
 class ToolUse:
     """The tools of one conversation, and what they have answered.
 
@@ -99,9 +132,18 @@ class ToolUse:
 
     async def granted(self, wishes: Sequence[Wish]) -> tuple[Used, ...]:
         """Use the tools, all at once; results come in the order of the calls."""
-        if len(wishes) == 1:
-            return (await self._answered(wishes[0]),)
-        return tuple(await asyncio.gather(*(self._answered(wish) for wish in wishes)))
+        # No task for each of them: every turn of a loop that is shared by hundreds of agents is a wait for all others.
+        uses = [self._begun(wish) for wish in wishes]
+        running = [use.job for use in uses if use.job is not None]
+        seconds = self.mishaps.patience(self.seconds, self.left())
+        try:
+            if running:
+                await asyncio.wait(running, timeout=seconds)
+        except BaseException as error:
+            for use in uses:
+                use.end(None if use.job is not None and use.job.done() else error)
+            raise
+        return tuple(self._ended(use, seconds) for use in uses)
 
     def ordered_results(self) -> dict[str, ToolResult]:
         """Return what was found in the order of the calls."""
@@ -145,32 +187,53 @@ class ToolUse:
             is_known=label != f"r{self._calls}",
         )
 
-    async def _answered(self, wish: Wish) -> Used:
+    def _begun(self, wish: Wish) -> _Use:
+        """Begin to answer a call; many are answered right away."""
         if wish.tool is None or wish.problem is not None:
-            return self._failed(wish, Trouble.BAD_ARGUMENTS, wish.problem or "no such tool")
+            return _Use(wish=wish, used=self._failed(wish, Trouble.BAD_ARGUMENTS, wish.problem or "no such tool"))
         if wish.is_known:
-            return self._again(wish)
-        with span("execute_tool", wish.tool.spec.name, gen_ai__tool__call__id=wish.call.id) as opened:
-            opened.set({"rcabench.label": wish.label, "gen_ai.tool.call.arguments": wish.call.arguments})
-            try:
-                self.mishaps.meet(wish.label)
-                result = await self._in_thread(wish.tool, wish.arguments)
-                text = self._readable(wish.label, result)
-            except ToolError as error:
-                self.mishaps.keep(wish.label, error)
-                opened.failed(error.trouble)
-                return self._failed(wish, error.trouble, str(error))
-            except BudgetExceeded as error:
-                self.mishaps.keep(wish.label, error)
-                self.exhausted = True
-                opened.failed(Trouble.TOOL_FAILED)
-                return self._failed(wish, Trouble.TOOL_FAILED, f"{error}; the tools answer no more")
-            except Exception as error:  # noqa: BLE001 whatever a tool raises is news for the model, not the end
-                opened.failed(type(error).__name__)
-                return self._failed(wish, Trouble.TOOL_FAILED, f"{type(error).__name__}: {error}")
-            self.results[wish.label] = result
-            opened.set({"gen_ai.tool.call.result": text, "rcabench.rows": result.rows})
-            return self._used(wish, text, f"{result.rows} rows, {len(result.text)} characters")
+            return _Use(wish=wish, used=self._again(wish))
+        tool = wish.tool
+        use = _Use(wish=wish, opened=span("execute_tool", tool.spec.name, gen_ai__tool__call__id=wish.call.id))
+        use.begin()
+        try:
+            self.mishaps.meet(wish.label)
+            use.job = use.context.run(threaded, lambda: tool.run(wish.arguments))
+        except Exception as error:  # noqa: BLE001 news for the model like those that come later
+            use.error = error
+            return use
+        self._threads.add(use.job)
+        use.job.add_done_callback(use.over)
+        use.job.add_done_callback(self._threads.discard)
+        return use
+
+    def _ended(self, use: _Use, seconds: float) -> Used:
+        """Answer a call whose tool is done, or has had its time."""
+        if use.opened is None:
+            assert use.used is not None, "it was answered right away"
+            return use.used
+        try:
+            return self._answered(use.wish, use.opened, use.result(seconds))
+        except ToolError as error:
+            self.mishaps.keep(use.wish.label, error)
+            use.opened.failed(error.trouble)
+            return self._failed(use.wish, error.trouble, str(error))
+        except BudgetExceeded as error:
+            self.mishaps.keep(use.wish.label, error)
+            self.exhausted = True
+            use.opened.failed(Trouble.TOOL_FAILED)
+            return self._failed(use.wish, Trouble.TOOL_FAILED, f"{error}; the tools answer no more")
+        except Exception as error:  # noqa: BLE001 whatever a tool raises is news for the model, not the end
+            use.opened.failed(type(error).__name__)
+            return self._failed(use.wish, Trouble.TOOL_FAILED, f"{type(error).__name__}: {error}")
+        finally:
+            use.end()
+
+    def _answered(self, wish: Wish, opened: OpenSpan, result: ToolResult) -> Used:
+        text = self._readable(wish.label, result)
+        self.results[wish.label] = result
+        opened.set({"gen_ai.tool.call.result": text, "rcabench.rows": result.rows})
+        return self._used(wish, text, f"{result.rows} rows, {len(result.text)} characters")
 
     def _again(self, wish: Wish) -> Used:
         self.count(Trouble.CONTEXT_STALE)
@@ -207,16 +270,6 @@ class ToolUse:
         if not isinstance(result, ToolResult) or not isinstance(result.text, str):
             raise ToolError(Trouble.MALFORMED_RESULT, "the tool returned no text")
         return cut(f"[{label}] {speakable(result.text)}", self.longest, notice="\n(cut here; ask for less)")
-
-    async def _in_thread(self, tool: Tool, arguments: Mapping[str, Any]) -> ToolResult:
-        future = threaded(lambda: tool.run(arguments))
-        self._threads.add(future)
-        future.add_done_callback(self._threads.discard)
-        seconds = self.mishaps.patience(self.seconds, self.left())
-        done, _ = await asyncio.wait([future], timeout=seconds)
-        if not done:
-            raise ToolError(Trouble.TOOL_TIMEOUT, f"no answer within {seconds:.3g} s; ask for less")
-        return future.result()
 
 
 def _arguments(text: str) -> dict[str, Any] | None:

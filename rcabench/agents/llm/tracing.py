@@ -146,6 +146,7 @@ class OpenSpan:
     _id: str = field(init=False, default="")
     _began: int = field(init=False, default=0)
     _clock: int = field(init=False, default=0)
+    _stopped: int = field(init=False, default=0)
     _error_type: str | None = field(init=False, default=None)
     _token: Token[OpenSpan | None] | None = field(init=False, default=None)
 
@@ -161,7 +162,7 @@ class OpenSpan:
     ) -> None:
         """End; an exception that passes is the error's type: its `trouble` where it has one, or its class's name."""
         # The wall clock may be set back meanwhile; how long it took, it must not tell.
-        ended = self._began + time.monotonic_ns() - self._clock
+        ended = self._began + (self._stopped or time.monotonic_ns()) - self._clock
         if error is not None:
             self.failed(str(getattr(error, "trouble", type(error).__name__)))
         assert self._token is not None, "it has begun"
@@ -188,6 +189,10 @@ class OpenSpan:
             if value is None or (not self.content and name in CONTENT):
                 continue
             self._attributes[name] = value if isinstance(value, _SCALAR) else tuple(map(str, value))
+
+    def stop(self) -> None:
+        """Say that it is over by now, though the last words about it are still to come."""
+        self._stopped = time.monotonic_ns()
 
     def failed(self, trouble: str) -> None:
         """Say what went wrong: a `Trouble`, or the name of an exception."""
