@@ -94,7 +94,7 @@ def _money_lines(found: Forecast) -> Iterator[str]:
         mean, low, high = cost
         interval = "" if low is None or high is None else f" (95 % interval ${low:.2f} to ${high:.2f})"
         yield f"cost:        about ${mean:.2f} for what is left{interval}"
-        if found.total_usd is not None and found.spent_usd + mean > found.total_usd:
+        if found.total_usd is not None and found.counted_usd + mean > found.total_usd:
             yield f"             more than total_usd, ${found.total_usd:.2f}: the run will stop before it is complete"
     limited = [share for share in found.shares if share.usd is None and share.at_most.usd is not None and share.waits]
     if limited:

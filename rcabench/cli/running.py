@@ -101,13 +101,21 @@ def _warn_of_what_is_left(record: RunRecord, plan: Plan, folder: Path) -> bool:
     planned = sum(stamp.cases for stamp in manifest.datasets) * len(manifest.diagnosers) * manifest.attempts
     left = planned - len(record.results)
     if left and plan.total_usd is not None:
-        paid = sum(result.diagnosis.usage.usd or 0.0 for result in record.results)
         typer.echo(
-            f"\nStopped at ${paid:.2f} of a total of ${plan.total_usd:.2f}: {left} of {planned} diagnoses are left, "
-            f"and the figures may still move. Go on with a higher --total-usd and --out {shown_path(folder)}",
+            f"\nStopped at {_counted(record)} of a total of ${plan.total_usd:.2f}: "
+            f"{left} of {planned} diagnoses are left, and the figures may still move. "
+            f"Go on with a higher --total-usd and --out {shown_path(folder)}",
             err=True,
         )
     return left == 0
+
+
+def _counted(record: RunRecord) -> str:
+    """Return what the limit counts; where the cost of calls is unknown, that is an estimate and no price."""
+    usages = [result.diagnosis.usage for result in record.results]
+    money = f"${sum(usage.usd_at_most or 0.0 for usage in usages):.2f}"
+    estimated = any(usage.usd is None and usage.usd_bound for usage in usages)
+    return f"{money} at most, in part estimated for calls of unknown cost," if estimated else money
 
 
 def _warn_of_onsets(record: RunRecord, plan: Plan) -> None:

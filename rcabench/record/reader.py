@@ -120,12 +120,12 @@ def fingerprint(record: RunRecord) -> str:
 
 
 def repeatable(result: ScoredDiagnosis) -> dict[str, Any]:
-    """Return a result as plain data without what no second run can repeat: moments and durations."""
+    """Return a result as plain data without moments and durations, which no second run can repeat, and estimates."""
     plain: dict[str, Any] = to_plain(result)
     diagnosis = plain["diagnosis"]
     diagnosis.pop("finished_at")
     for holder in (diagnosis, diagnosis.get("verdict", {})):
-        _untime(holder.get("usage", {}))
+        _without_times(holder.get("usage", {}))
     return plain
 
 
@@ -159,10 +159,12 @@ def _read_scores(
     return scorers, by_key(file, "scores", Score)
 
 
-def _untime(usage: dict[str, Any]) -> None:
+def _without_times(usage: dict[str, Any]) -> None:
     usage.pop("seconds", None)
+    # What limits counted is no result; and how it is estimated may change.
+    usage.pop("usd_bound", None)
     for part in usage.get("agents", {}).values():
-        _untime(part)
+        _without_times(part)
 
 
 def _with_transcript(diagnosis: Diagnosis, transcript: tuple[Turn, ...]) -> Diagnosis:

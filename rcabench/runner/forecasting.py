@@ -91,7 +91,8 @@ class Forecast:
         shares: a part per diagnoser, in the order of the plan.
         jobs, concurrency: how many diagnoses are made at once, of those that compute and of those that wait.
         total_usd: where the run stops.
-        spent_usd: what the recorded diagnoses of this plan cost.
+        spent_usd: what the recorded diagnoses of this plan cost, as far as it is known.
+        counted_usd: the same as `total_usd` counts it, with estimates for what is unknown.
         measured_on: run and datasets that the figures come from; None where nothing is measured.
     """
 
@@ -102,6 +103,7 @@ class Forecast:
     concurrency: int
     total_usd: float | None = None
     spent_usd: float = 0.0
+    counted_usd: float = 0.0
     measured_on: str | None = None
 
     @property
@@ -176,6 +178,7 @@ def forecast(plan: Plan, *, folder: Path | None = None, measured: Path | None = 
         concurrency=plan.concurrency,
         total_usd=plan.total_usd,
         spent_usd=sum(usage.usd or 0.0 for key, usage in done.items() if key in keys),
+        counted_usd=sum(usage.usd_at_most or 0.0 for key, usage in done.items() if key in keys),
         measured_on=_origin(source),
     )
 

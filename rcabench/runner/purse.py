@@ -18,6 +18,7 @@ class Purse:
     Attributes:
         limit: USD for all diagnoses together; None for no limit.
         usd: cost of those that have ended, as far as it is known.
+        estimated: what the limit counts for those whose cost is unknown.
         tokens: of those that have ended, as far as they are known.
         metered: whether any of them has used a model.
         sessions: diagnoses in progress, by their keys.
@@ -25,6 +26,7 @@ class Purse:
 
     limit: float | None = None
     usd: float = 0.0
+    estimated: float = 0.0
     tokens: int = 0
     metered: bool = False
     sessions: dict[Key, Session] = field(default_factory=dict)
@@ -33,12 +35,13 @@ class Purse:
         """Add what a diagnosis took that has ended."""
         self.metered = self.metered or usage.calls is not None
         self.usd += usage.usd or 0.0
+        self.estimated += usage.usd_bound or 0.0 if usage.usd is None else 0.0
         self.tokens += (usage.input_tokens or 0) + (usage.output_tokens or 0)
 
     @property
     def spent(self) -> float:
-        """USD so far, that of diagnoses in progress among it."""
-        return self.usd + sum(_paid(session.usage) for session in tuple(self.sessions.values()))
+        """USD so far as the limit counts it, that of diagnoses in progress among it."""
+        return self.usd + self.estimated + sum(_paid(session.usage) for session in tuple(self.sessions.values()))
 
     def affordable(self, tasks: Iterable[Task]) -> Iterator[Task]:
         """Yield tasks until the limit is reached; what is in progress then goes on to its end."""
@@ -50,5 +53,5 @@ class Purse:
 
 def _paid(usage: object) -> float:
     """Return what a session says was paid; a diagnoser may have put anything there."""
-    usd = usage.usd if isinstance(usage, Usage) else None
+    usd = usage.usd_at_most if isinstance(usage, Usage) else None
     return usd if isinstance(usd, int | float) and usd > 0 else 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,24 @@ def test_a_run_says_what_it_spends_stops_at_its_limit_and_goes_on_with_a_higher_
     assert "Stopped" not in done.stderr
     assert "7/7 diagnoses, 10,640 tokens, $1.75" in done.stderr
     assert len(set(paid)) == len(paid) == CASES
+
+
+def test_a_run_whose_costs_are_unknown_stops_by_what_it_estimates_and_says_so(
+    rcabench: Invoke, tiny_dataset: Path, tmp_path: Path, paid: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    diagnose = RandomChoice.diagnose
+
+    async def unpriced(self: RandomChoice, incident: Incident, telemetry: Telemetry) -> Verdict:
+        verdict = await diagnose(self, incident, telemetry)
+        return replace(verdict, usage=Usage(calls=1, usd_bound=0.5))
+
+    monkeypatch.setattr(RandomChoice, "diagnose", unpriced)
+    options = ["--out", tmp_path / "run", "--total-usd", 1.0]
+    stopped = rcabench("run", "quickstart", "-d", tiny_dataset, "-x", "random", *options)
+
+    assert stopped.exit_code == 3
+    assert "Stopped at $1.00 at most, in part estimated" in stopped.stderr
+    assert "5 of 7 diagnoses are left" in stopped.stderr
 
 
 def test_options_reach_the_plan(rcabench: Invoke, tiny_dataset: Path, tmp_path: Path, paid: list[str]) -> None:

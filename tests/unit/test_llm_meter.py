@@ -229,6 +229,53 @@ async def test_the_sum_of_money_does_not_depend_on_the_order_of_calls() -> None:
     assert total(amounts) == total(amounts[::-1])
 
 
+async def test_where_money_is_unknown_the_usage_says_what_limits_count() -> None:
+    opened = Session()
+    meter = Meter(opened)
+    await stack(Says(Reply(text="a", tokens=KNOWN)), meter).complete(ASKING)
+    assert (spent(opened).usd_bound, spent(opened).usd_at_most) == (None, spent(opened).usd)
+    known = spent(opened).usd_at_most
+    await stack(Says(Reply(text="a" * 300)), meter, "trace").complete(ASKING)
+
+    usage = spent(opened)
+    assert known is not None
+    assert usage.usd_bound is not None
+    assert usage.usd is None
+    assert usage.usd_bound == usage.usd_at_most
+    assert usage.usd_bound >= known + 300 / 3 * 2e-6
+    assert (usage.agents["metric"].usd_bound, usage.agents["trace"].usd) == (None, None)
+
+
+async def test_a_call_that_broke_off_may_have_cost_the_longest_answer() -> None:
+    opened = Session()
+    with pytest.raises(ModelError):
+        await stack(Says(ModelError(Trouble.TIMEOUT, "no")), Meter(opened)).complete(ASKING)
+
+    assert spent(opened).usd is None
+    assert (spent(opened).usd_bound or 0.0) >= 100 * 2e-6
+
+
+async def test_estimates_do_not_depend_on_the_order_of_calls() -> None:
+    def total(order: list[int]) -> float | None:
+        opened = Session()
+        meter = Meter(opened)
+        for tokens in order:
+            meter.before_call("a")
+            meter.after_call("a", CARD, TokenCount(), estimate=TokenCount(input=tokens, output=tokens))
+        return spent(opened).usd_bound
+
+    amounts = [3, 7, 1_000_003, 11, 5]
+    assert total(amounts) is not None
+    assert total(amounts) == total(amounts[::-1])
+
+
+async def test_without_prices_there_is_no_estimate_either() -> None:
+    opened = Session()
+    await stack(Says(Reply(text="a"), card=FREE), Meter(opened)).complete(ASKING)
+
+    assert spent(opened).usd_at_most is None
+
+
 async def test_a_call_is_a_span_by_the_conventions() -> None:
     opened = Session(key=("d", "i", "x", 0))
     with session(opened):

@@ -22,7 +22,7 @@ from rcabench.core.agent_span import AgentSpan
 from rcabench.core.diagnosis import Diagnosis, FailureKind
 from rcabench.core.errors import ConfigError, DiagnosisFailed, RecordError
 from rcabench.core.incident import Incident
-from rcabench.core.run import RunRecord
+from rcabench.core.run import RunRecord, ScoredDiagnosis
 from rcabench.core.session import Session, TapeMode, current_session
 from rcabench.core.spending import Spending
 from rcabench.core.usage import Usage
@@ -365,6 +365,35 @@ def test_no_diagnosis_is_begun_once_the_money_is_spent_and_more_money_goes_on(
     rest = Waiting(usd=0.25)
     record = run(replace(plan, total_usd=100.0), tmp_path / "run", contestants={"waiting": rest})
     assert (len(record.results), len(rest.sessions)) == (CASES, CASES - 3)
+
+
+def test_money_that_nobody_knows_is_estimated_for_the_limit_and_counted_again_when_the_run_is_gone_on_with(
+    tiny_dataset: Path, tmp_path: Path
+) -> None:
+    @dataclass(kw_only=True)
+    class Unpriced(Waiting):
+        async def work(self, session: Session) -> None:
+            await super().work(session)
+            session.usage = Usage(calls=1, usd_bound=self.usd)
+
+    steps: list[Step] = []
+    plan = plan_of(tiny_dataset, total_usd=0.75)
+    record = run(plan, tmp_path / "run", contestants={"waiting": Unpriced()}, watch=steps.append)
+    again = run(plan, tmp_path / "run", contestants={"waiting": Unpriced()})
+
+    assert [len(one.results) for one in (record, again)] == [3, 3]
+    assert {step.usd for step in steps[1:]} == {0.0}, "an estimate is no cost"
+    without = replace(record, results=tuple(map(_without_estimate, record.results)))
+    assert fingerprint(record) == fingerprint(without)
+
+
+def _without_estimate(result: ScoredDiagnosis) -> ScoredDiagnosis:
+    diagnosis = result.diagnosis
+    assert diagnosis.verdict is not None
+    assert diagnosis.verdict.usage is not None
+    verdict = replace(diagnosis.verdict, usage=replace(diagnosis.verdict.usage, usd_bound=None))
+    usage = replace(diagnosis.usage, usd_bound=None)
+    return replace(result, diagnosis=replace(diagnosis, usage=usage, verdict=verdict))
 
 
 def test_money_of_diagnoses_in_flight_counts(tiny_dataset: Path, tmp_path: Path) -> None:

@@ -55,9 +55,10 @@ class _Account:
     known: dict[str, int] = field(default_factory=dict)
     longest_input: int | None = None
     usd: list[float] = field(default_factory=list)
+    usd_bounds: list[float] = field(default_factory=list)
     troubles: dict[str, int] = field(default_factory=dict)
 
-    def enter(self, tokens: TokenCount, usd: float | None) -> None:
+    def enter(self, tokens: TokenCount, usd: float | None, bound: float | None) -> None:
         self.took += 1
         for kind in ("input", "output", "cached", "reasoning"):
             amount = getattr(tokens, kind)
@@ -68,8 +69,12 @@ class _Account:
             self.longest_input = max(tokens.input, self.longest_input or 0)
         if usd is not None:
             self.usd.append(usd)
+        if bound is not None:
+            self.usd_bounds.append(bound)
 
     def usage(self) -> Usage:
+        # Exact sums, so that the order in which calls end does not show in them.
+        usd = math.fsum(self.usd) if len(self.usd) == self.took else None
         return Usage(
             seconds=max(self.last - self.first, 0.0),
             calls=self.calls,
@@ -78,8 +83,8 @@ class _Account:
             cached_tokens=self._sum("cached"),
             reasoning_tokens=self._sum("reasoning"),
             longest_input=self.longest_input,
-            # An exact sum, so that the order in which calls end does not show in it.
-            usd=math.fsum(self.usd) if len(self.usd) == self.took else None,
+            usd=usd,
+            usd_bound=math.fsum(self.usd_bounds) if usd is None and self.usd_bounds else None,
             troubles=dict(sorted(self.troubles.items())),
         )
 
@@ -94,7 +99,7 @@ class Meter:
     A sum is None as soon as one of its parts is unknown: a call that was answered without a count of
     tokens, or that broke off while a model may have been at work. Calls that were turned away (too
     many requests, no connection, wrong key, too long) took nothing. Limits hold all the same: what is
-    unknown is estimated for them, generously, by the length of the texts.
+    unknown is estimated for them, generously, by the length of the texts; `Usage.usd_bound` holds it.
 
     Calls are counted when they go out, so parallel agents cannot overshoot that limit; tokens and
     money are known only afterwards, so the calls that are under way when their limit is reached
@@ -115,7 +120,7 @@ class Meter:
     _accounts: dict[str, _Account] = field(init=False, default_factory=dict)
     _talks: list[_Talk] = field(init=False, default_factory=list)
     _spent_tokens: int = field(init=False, default=0)
-    _spent_usd: float = field(init=False, default=0.0)
+    _usd_bounds: list[float] = field(init=False, default_factory=list)
     _usage: Usage | None = field(init=False, default=None)
     _lock: threading.RLock = field(init=False, default_factory=threading.RLock)
 
@@ -174,7 +179,7 @@ class Meter:
             kept = 1.0 - _RESERVE if investigating else 1.0
             for spent, limit, unit in (
                 (self._spent_tokens, self._limits.tokens, "tokens"),
-                (self._spent_usd, self._limits.usd, "USD"),
+                (math.fsum(self._usd_bounds), self._limits.usd, "USD"),
             ):
                 if limit is not None and spent >= limit * kept:
                     raise SpendingRefused(Trouble.BUDGET, f"{spent:g} of {limit:g} {unit} are spent")
@@ -198,10 +203,12 @@ class Meter:
             output=estimate.output if tokens.output is None else tokens.output,
             cached=tokens.cached,
         )
+        bound = cost(card, bounded)
         with self._lock:
             self._spent_tokens += (bounded.input or 0) + (bounded.output or 0)
-            self._spent_usd += cost(card, bounded) or 0.0
-            self._touched(agent).enter(tokens, usd)
+            if bound is not None:
+                self._usd_bounds.append(bound)
+            self._touched(agent).enter(tokens, usd, bound)
             self._publish()
         return usd
 
@@ -269,6 +276,8 @@ def joined(agents: Mapping[str, Usage]) -> Usage:
     troubles: Counter[str] = Counter()
     for part in parts:
         troubles.update(part.troubles)
+    usd = _usd(part.usd for part in parts)
+    bounds = [part.usd_at_most for part in parts if part.usd_at_most is not None]
     return Usage(
         calls=sum(part.calls or 0 for part in parts),
         input_tokens=_sum(part.input_tokens for part in parts),
@@ -276,7 +285,8 @@ def joined(agents: Mapping[str, Usage]) -> Usage:
         cached_tokens=_sum(part.cached_tokens for part in parts),
         reasoning_tokens=_sum(part.reasoning_tokens for part in parts),
         longest_input=max(longest, default=None),
-        usd=_usd(part.usd for part in parts),
+        usd=usd,
+        usd_bound=math.fsum(bounds) if usd is None and bounds else None,
         troubles=dict(sorted(troubles.items())),
         agents=dict(agents),
     )

@@ -27,6 +27,8 @@ _PARAMETERS = {
 }
 """Parameters of providers -> attributes of the conventions (semantic conventions for generative client AI spans)."""
 
+_LONGEST_ANSWER = tuple(name for name, asked in _PARAMETERS.items() if asked == "gen_ai.request.max_tokens")
+
 _FINISH = {FinishReason.TOOL_CALLS: "tool_call"}
 """Where the conventions' message schema says it otherwise than we do."""
 
@@ -76,16 +78,16 @@ class Observed:
                 raise
             except BaseException:
                 # It broke off from outside (a cancellation): it went out, and nobody knows what it took.
-                self.meter.after_call(self.agent, card, TokenCount(), estimate=_estimate(request, None))
+                self.meter.after_call(self.agent, card, TokenCount(), estimate=_estimate(request, None, card))
                 raise
-            usd = self.meter.after_call(self.agent, card, reply.tokens, estimate=_estimate(request, reply))
+            usd = self.meter.after_call(self.agent, card, reply.tokens, estimate=_estimate(request, reply, card))
             opened.set(_answered(reply, usd))
             if opened.content:
                 opened.set(gen_ai__output__messages=_plain([_answer(reply)]))
             return reply
 
     def _failed(self, request: Request, error: ModelError, opened: OpenSpan) -> None:
-        self.meter.failed_call(self.agent, self.card, error, estimate=_estimate(request, None))
+        self.meter.failed_call(self.agent, self.card, error, estimate=_estimate(request, None, self.card))
         opened.set({"http.response.status_code": error.status, **_tokens(error.tokens or TokenCount())})
 
 
@@ -125,13 +127,21 @@ def _tokens(tokens: TokenCount) -> Mapping[str, Given]:
     }
 
 
-def _estimate(request: Request, reply: Reply | None) -> TokenCount:
+def _estimate(request: Request, reply: Reply | None, card: ModelCard) -> TokenCount:
     if reply is not None and None not in (reply.tokens.input, reply.tokens.output):
         return reply.tokens
     sent = sum(_length(message) for message in request.messages)
     sent += sum(len(tool.name) + len(tool.description) + len(str(tool.parameters)) for tool in request.tools)
-    received = 0 if reply is None else len(reply.text) + sum(len(call.arguments) for call in reply.tool_calls)
+    if reply is None:
+        # A model whose call broke off may have written all that it was allowed to.
+        return TokenCount(input=sent // _CHARACTERS_PER_TOKEN, output=_longest_answer(card))
+    received = len(reply.text) + sum(len(call.arguments) for call in reply.tool_calls)
     return TokenCount(input=sent // _CHARACTERS_PER_TOKEN, output=received // _CHARACTERS_PER_TOKEN)
+
+
+def _longest_answer(card: ModelCard) -> int:
+    limits = [card.parameters.get(name) for name in _LONGEST_ANSWER]
+    return max((limit for limit in limits if isinstance(limit, int) and limit > 0), default=0)
 
 
 def _length(message: Message) -> int:

@@ -76,7 +76,8 @@ class Calls:
             return f"{calls} of {limits.calls} calls are made"
         if usage is not None:
             tokens = (usage.input_tokens or 0) + (usage.output_tokens or 0)
-            for spent, limit, unit in ((tokens, limits.tokens, "tokens"), (usage.usd or 0.0, limits.usd, "USD")):
+            usd = usage.usd_at_most or 0.0
+            for spent, limit, unit in ((tokens, limits.tokens, "tokens"), (usd, limits.usd, "USD")):
                 if limit is not None and spent >= limit * (1.0 - _RESERVE):
                     return f"{spent:g} of {limit:g} {unit} are spent"
         ends = self.meter.deadline
