@@ -14,6 +14,9 @@ from rcabench.core.errors import RecordError
 Key = tuple[str, str, str, int]
 """Dataset, incident id, diagnoser's label, attempt."""
 
+REMEDY = "make room or make it writable, then run the same command again: it goes on where it was"
+"""What can be done where a run's file cannot be written."""
+
 _T = TypeVar("_T")
 
 

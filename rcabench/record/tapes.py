@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +15,7 @@ from rcabench.core.digest import digest_plain
 from rcabench.core.errors import RecordError
 from rcabench.core.sealing import sealed
 from rcabench.record.layout import CASSETTES
-from rcabench.record.lines import Key, as_key, cut_torn_line, encoded, lines
+from rcabench.record.lines import REMEDY, Key, as_key, cut_torn_line, encoded, lines
 
 _DIGITS = 32
 """Of the key's digest: enough that no two diagnoses of all runs share a name."""
@@ -32,12 +34,17 @@ class Cassette:
 
     The file comes into being with the first call that is kept. What a kill left of a last line is
     cut off before the next one is written.
+
+    Attributes:
+        failure: why it can be read or written no more (a full disk, say), which is no fault of whoever asked;
+            None where it can.
     """
 
     def __init__(self, file: Path, key: Key, *, writable: bool = True) -> None:
         """Open the cassette of a diagnosis, whether it is there or not."""
         self.file = file
         self.key = key
+        self.failure: RecordError | None = None
         self._writable = writable
         self._lock = threading.Lock()
         self._stream: IO[bytes] | None = None
@@ -64,10 +71,18 @@ class Cassette:
                 raise RecordError("a replay keeps no call")
             if self._closed:
                 raise RecordError("the diagnosis has ended; its cassette takes no further call")
+            if self.failure is not None:
+                # Half of a line may be there; another one behind it would be lost with it.
+                raise self.failure
             try:
-                self._written().write(encoded(entry))
-            except (OSError, TypeError, ValueError, RecursionError) as error:
+                line = encoded(entry)
+            except (TypeError, ValueError, RecursionError) as error:
                 raise RecordError(f"{self.file}: a call cannot be kept: {error}") from None
+            try:
+                _write(self._opened(), line)
+            except OSError as error:
+                self.failure = RecordError(f"{self.file}: a call cannot be kept: {error}; {REMEDY}")
+                raise self.failure from None
 
     def close(self) -> None:
         """Take no further call."""
@@ -87,15 +102,25 @@ class Cassette:
 
     def _read(self) -> tuple[Mapping[str, Any], ...]:
         if self._before is None:
-            whole = list(lines(self.file))
-            if whole:
-                row, head = whole[0]
-                if as_key(head.get("key"), self.file, row) != self.key:
-                    raise RecordError(f"{self.file}: holds the calls of {head['key']}, not of {list(self.key)}")
-            self._before = tuple(plain for _, plain in whole[1:])
+            try:
+                self._before = self._found()
+            except RecordError as error:
+                self.failure = error
+                raise
+            except OSError as error:
+                self.failure = RecordError(f"{self.file}: cannot be read: {error}; {REMEDY}")
+                raise self.failure from None
         return self._before
 
-    def _written(self) -> IO[bytes]:
+    def _found(self) -> tuple[Mapping[str, Any], ...]:
+        whole = list(lines(self.file))
+        if whole:
+            row, head = whole[0]
+            if as_key(head.get("key"), self.file, row) != self.key:
+                raise RecordError(f"{self.file}: holds the calls of {head['key']}, not of {list(self.key)}")
+        return tuple(plain for _, plain in whole[1:])
+
+    def _opened(self) -> IO[bytes]:
         if self._stream is None:
             # Before anything is added, so that what was there is known from what comes.
             self._read()
@@ -104,8 +129,14 @@ class Cassette:
             # Unbuffered: each call goes to the system in one piece, and is safe from a kill.
             self._stream = self.file.open("ab", buffering=0)
             if self._stream.tell() == 0:
-                self._stream.write(encoded({"key": list(self.key)}))
+                _write(self._stream, encoded({"key": list(self.key)}))
         return self._stream
+
+
+def _write(stream: IO[bytes], line: bytes) -> None:
+    # A disk that is full in the middle of a line takes the half of it, and says so in no other way.
+    if stream.write(line) != len(line):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

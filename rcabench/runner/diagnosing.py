@@ -41,7 +41,8 @@ _LONGEST_MARGIN = 5.0
 class Work:
     """A task in progress: what the diagnoser is given, and since when.
 
-    `let_go` closes the telemetry, which takes milliseconds; so does leaving the context, where it was not called.
+    A cassette that cannot be read or written is nobody's miss: it stops the run. `let_go` closes the
+    telemetry, which takes milliseconds; so does leaving the context, where it was not called.
     """
 
     task: Task
@@ -49,6 +50,7 @@ class Work:
     session: Session
     began: float
     let_go: Callable[[], None]
+    cassette: Cassette | None = None
 
     @property
     def seconds(self) -> float:
@@ -69,7 +71,13 @@ class Work:
         return failed(error, seconds=self.seconds, limit=task.timeout_seconds)
 
     def entry(self, outcome: Outcome) -> Entry:
-        """Return what the record keeps: what the session holds counts where the outcome says nothing."""
+        """Return what the record keeps: what the session holds counts where the outcome says nothing.
+
+        Raises:
+            RecordError: calls to models could not be kept, or not be found again.
+        """
+        if self.cassette is not None and self.cassette.failure is not None and self.task.mode is not TapeMode.REPLAY:
+            raise self.cassette.failure
         seconds, limit = self.seconds, self.task.timeout_seconds
         if limit is not None and seconds > limit and outcome.failure is None:
             outcome = replace(outcome, verdict=None, failure=timeout(limit).failure)
@@ -91,6 +99,7 @@ def diagnose(task: Task) -> Entry:
 
     Raises:
         DataError: the recording cannot be read; that is no fault of the diagnoser's.
+        RecordError: nor is it that its calls to models cannot be kept.
     """
     with at_work(task) as work:
         return work.entry(_outcome(work))
@@ -143,10 +152,11 @@ def at_work(task: Task) -> Iterator[Work]:
     """Open the telemetry and the session of a diagnosis; the session becomes the current one of whoever asks here."""
     with ExitStack() as open_things:
         backend = open_things.enter_context(ParquetTelemetry(folder=task.recording))
-        tape = None
+        cassette = None
         if task.cassette is not None and task.mode is not TapeMode.OFF:
-            cassette = Cassette(task.cassette, task.key, writable=task.mode is not TapeMode.REPLAY)
-            tape = SealedTape.of(open_things.enter_context(cassette))
+            writable = task.mode is not TapeMode.REPLAY
+            cassette = open_things.enter_context(Cassette(task.cassette, task.key, writable=writable))
+        tape = None if cassette is None else SealedTape.of(cassette)
         began = time.monotonic()
         opened = Session(
             key=task.key,
@@ -163,6 +173,7 @@ def at_work(task: Task) -> Iterator[Work]:
             session=opened,
             began=began,
             let_go=backend.close,
+            cassette=cassette,
         )
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import resource
 import threading
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -130,3 +133,36 @@ def test_the_errors_of_a_sealed_tape_name_no_file_and_lead_to_none(tmp_path: Pat
         assert caught.value.__cause__ is caught.value.__context__ is None
         frames = [frame.f_code.co_name for frame, _ in traceback.walk_tb(caught.tb)][1:]
         assert frames in (["entries"], ["append"])
+
+
+@contextmanager
+def room_for(size: int) -> Iterator[None]:
+    """Let no file become longer: what is too long is written up to there, as on a disk that fills up."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_cassette_on_a_full_disk_says_so_takes_no_further_call_and_loses_none_that_was_kept(tmp_path: Path) -> None:
+    file = write(tmp_path / "x.jsonl", {"call": 1})
+    with Cassette(file, KEY) as cassette:
+        with room_for(file.stat().st_size + 5), pytest.raises(RecordError, match="No space left.*; make room") as full:
+            cassette.append({"call": 2})
+        with pytest.raises(RecordError, match=r"x\.jsonl: a call cannot be kept") as refused:
+            cassette.append({"call": 3})
+        assert cassette.failure is full.value is refused.value
+    write(file, {"call": 4})
+
+    assert kept(file) == [{"call": 1}, {"call": 4}]
+
+
+def test_an_entry_that_is_no_json_is_no_failure_of_the_cassette(tmp_path: Path) -> None:
+    with Cassette(tmp_path / "x.jsonl", KEY) as cassette:
+        with pytest.raises(RecordError, match="a call cannot be kept"):
+            cassette.append({"call": object()})
+        cassette.append({"call": 1})
+
+        assert cassette.failure is None

@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,7 +30,7 @@ from rcabench.core.usage import Usage
 from rcabench.core.verdict import Candidate, Turn, Verdict
 from rcabench.evaluation import evaluate
 from rcabench.plugins import Spec
-from rcabench.record import Cassette, fingerprint, read_run, read_spans
+from rcabench.record import Cassette, cassette_file, fingerprint, read_run, read_spans
 from rcabench.runner.diagnosing import died
 from rcabench.runner.task import Task
 from rcabench.runner.walk import Step, run
@@ -411,6 +412,52 @@ def test_a_replay_costs_nothing_and_so_knows_no_limit(tiny_dataset: Path, tmp_pa
     assert len(walked(Waiting(), tiny_dataset, tmp_path / "run", total_usd=0.25, cassettes="replay").results) == CASES
 
 
+# Cassettes that cannot be kept
+
+
+@dataclass(kw_only=True)
+class Calling(Waiting):
+    """Keeps a call, and gets over it when it cannot; after so many, another file takes the folder's place."""
+
+    folder: Path
+    kept: int = 3
+
+    async def work(self, session: Session) -> None:
+        assert session.tape is not None
+        if len(self.sessions) == self.kept + 1:
+            (self.folder / "cassettes").rename(self.folder.parent / "elsewhere")
+            (self.folder / "cassettes").write_text("in the way")
+        with suppress(RecordError):
+            session.tape.append({"request": "a"})
+
+
+def test_a_cassette_that_cannot_be_written_stops_the_run_and_what_was_made_before_is_gone_on_with(
+    tiny_dataset: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    diagnoser = Calling(folder=folder)
+    for _ in range(2):
+        with pytest.raises(
+            RecordError, match=r"cassettes/.*: a call cannot be kept: .*; make room or make it writable"
+        ):
+            walked(diagnoser, tiny_dataset, folder)
+        assert len(read_run(folder).results) == 3
+    (folder / "cassettes").unlink()
+
+    assert len(walked(Calling(folder=folder, kept=99), tiny_dataset, folder).results) == CASES
+
+
+def test_a_damaged_cassette_stops_the_run_rather_than_counting_as_a_miss(tiny_dataset: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    diagnoser = Calling(folder=folder, kept=99)
+    key = walked(diagnoser, tiny_dataset, folder, limit=1).results[0].diagnosis.key
+    cassette_file(folder, key).write_text("{}\n")
+    (folder / "diagnoses.jsonl").unlink()
+
+    with pytest.raises(RecordError, match="no key of a diagnosis"):
+        walked(diagnoser, tiny_dataset, folder, limit=1)
+
+
 # What diagnosers say of themselves
 
 
@@ -451,11 +498,13 @@ def test_any_limit_on_money_is_told_to_plugins_before_the_run(
 ) -> None:
     asked: list[Spending] = []
 
-    def faults(self: RandomChoice, spending: Spending) -> list[str]:
-        asked.append(spending)
-        return ["no prices"]
+    # Its own class: that one is Scrutable is remembered for ever.
+    class Unpriced(RandomChoice):
+        def faults(self, spending: Spending) -> list[str]:
+            asked.append(spending)
+            return ["no prices"]
 
-    monkeypatch.setattr(RandomChoice, "faults", faults, raising=False)
+    monkeypatch.setattr("rcabench.config.Registry.build", lambda registry, spec: Unpriced())
     plain = {"name": "x", "datasets": [str(tiny_dataset)], "diagnosers": ["random"], "spending": {"calls": 3}}
     for more in ({"total_usd": 5}, {"total_usd": "much"}, {"spending": {"usd": 2.0}, "total_usd": 5.0}):
         with pytest.raises(ConfigError, match=r"diagnosers\[0\]: no prices"):
