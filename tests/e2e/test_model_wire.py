@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 
 import pytest
 
+from rcabench.agents.llm.access import access_to
 from rcabench.agents.llm.card import ModelCard
 from rcabench.agents.llm.chat import (
     FinishReason,
@@ -91,6 +92,37 @@ def after(reply: Reply, result: str = "[r1] # Top: 1 row\nchange|component\n0.9|
         Message(role=Role.TOOL, text=result, tool_call_id=call.id, tool_name=call.name) for call in reply.tool_calls
     ]
     return (*QUESTION, Message(role=Role.ASSISTANT, text=reply.text, tool_calls=reply.tool_calls), *results)
+
+
+@each_wire
+@streamed_or_not
+async def test_no_proxy_stands_between_us_and_a_model_on_this_machine(
+    wire: WireName, stream: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+        monkeypatch.setenv(name.lower(), "http://127.0.0.1:9")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+
+    assert (await answer("Nobody knows.", wire, stream=stream)).text == "Nobody knows."
+
+
+@pytest.mark.parametrize(
+    ("provider", "address", "local"),
+    [
+        ("openai", "http://127.0.0.1:8000/v1", True),
+        ("openai", "http://[::1]:8000/v1", True),
+        ("anthropic", "http://localhost:8000", True),
+        ("ollama", "models.localhost:11434", True),
+        ("openai", "https://127.0.0.1.example/v1", False),
+        ("anthropic", "https://10.0.0.7", False),
+    ],
+)
+def test_a_model_elsewhere_is_reached_as_the_environment_says(provider: str, address: str, local: bool) -> None:
+    card = ModelCard(name="x", provider=provider, model="x", connection={"base_url": address})
+
+    assert access_to(card, {}).is_local is local
 
 
 @each_wire

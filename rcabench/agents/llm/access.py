@@ -44,6 +44,13 @@ class Access:
     settings: Mapping[str, Any]
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
+    @property
+    def is_local(self) -> bool:
+        """Whether the model is on this machine: no proxy leads there, and none must see the key."""
+        address = self.settings.get("base_url", self.settings.get("azure_endpoint"))
+        host = None if address is None else urlsplit(str(address)).hostname
+        return host is not None and _is_loopback(host)
+
 
 def access_to(card: ModelCard, environment: Mapping[str, str] | None = None) -> Access:
     """Return what a client of the card's model is built from.

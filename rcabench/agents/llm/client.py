@@ -219,7 +219,11 @@ def _openai(card: ModelCard, access: Access) -> _Built:
     settings = {key: access.settings[key] for key in ("base_url", "organization") if key in access.settings}
     build = _class("openai", "OpenAIChatCompletionClient")
     client = build(
-        **_common(card), **settings, api_key=access.secrets.get("api_key", _NO_KEY), include_name_in_message=False
+        **_common(card),
+        **settings,
+        **_direct("openai", access),
+        api_key=access.secrets.get("api_key", _NO_KEY),
+        include_name_in_message=False,
     )
     return client, client._client.chat.completions, "create", hear_openai
 
@@ -228,20 +232,26 @@ def _azure(card: ModelCard, access: Access) -> _Built:
     keys = ("azure_endpoint", "azure_deployment", "api_version")
     settings = {key: access.settings[key] for key in keys}
     build = _class("openai", "AzureOpenAIChatCompletionClient")
-    client = build(**_common(card), **settings, **access.secrets, include_name_in_message=False)
+    client = build(
+        **_common(card), **settings, **_direct("openai", access), **access.secrets, include_name_in_message=False
+    )
     return client, client._client.chat.completions, "create", hear_openai
 
 
 def _anthropic(card: ModelCard, access: Access) -> _Built:
     build = _class("anthropic", "AnthropicChatCompletionClient")
     key = access.secrets.get("api_key", _NO_KEY)
-    client = build(**_common(card), base_url=access.settings["base_url"], api_key=key)
+    direct = _direct("anthropic", access)
+    client = build(**_common(card), base_url=access.settings["base_url"], **direct, api_key=key)
     return client, client._client.messages, "create", hear_anthropic
 
 
 def _ollama(card: ModelCard, access: Access) -> _Built:
     build = _class("ollama", "OllamaChatCompletionClient")
     client = build(model=card.model, model_info=_info(card), host=access.settings["base_url"], **card.parameters)
+    if access.is_local:
+        # AutoGen hands on nothing but the host.
+        client._client = import_module("ollama").AsyncClient(host=access.settings["base_url"], trust_env=False)
     headers = client._client._client.headers
     # The SDK sends OLLAMA_API_KEY to any host, where it is set; ours goes where the card says.
     headers.pop("authorization", None)
@@ -262,6 +272,15 @@ _BUILDERS: Mapping[str, Callable[[ModelCard, Access], _Built]] = {
 
 def _class(module: str, name: str) -> Any:
     return getattr(import_module(f"autogen_ext.models.{module}"), name)
+
+
+def _direct(sdk: str, access: Access) -> dict[str, Any]:
+    """Return what keeps a client from the environment's proxies, where the model is on this machine."""
+    if not access.is_local:
+        return {}
+    # Anthropic's looks for proxies by itself, and lets what is mounted come first.
+    mounts = dict.fromkeys(("all://", "http://", "https://"))
+    return {"http_client": import_module(sdk).DefaultAsyncHttpxClient(trust_env=False, mounts=mounts)}
 
 
 def _common(card: ModelCard) -> dict[str, Any]:
