@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,7 +26,7 @@ from rcabench.datasets.folder import Dataset
 from rcabench.datasets.staging import Stage
 from rcabench.narrative.dossier import dossier_of
 from rcabench.narrative.golden import Examination, examine
-from rcabench.narrative.judgement import Judgement, Judgements, read_judgements, scores_of, write_judgements
+from rcabench.narrative.judgement import FOLDER, Judgement, Judgements, read_judgements, scores_of, write_judgements
 from rcabench.narrative.review import Review, review
 from rcabench.record import Cassette, Key, cassette_file, read_run
 from rcabench.runner.judging import stamped_dataset
@@ -47,7 +47,7 @@ class JudgeOptions:
         card: the judge.
         rubric: by which rules.
         concurrency: reviews in flight at once.
-        mode: what becomes of model calls; they are kept under RUN/cassettes, as those of the run are.
+        mode: what becomes of model calls; they are kept under RUN/judgements/cassettes, for they hold the truth.
         spending: limits on one review.
         same_model: whether the judge may be the model that gave the explanations.
         diagnosers: labels to judge; empty for all.
@@ -144,7 +144,7 @@ class _Desk:
             with ExitStack() as stack:
                 tape = None
                 if self.folder is not None and mode is not TapeMode.OFF:
-                    tape = stack.enter_context(Cassette(cassette_file(self.folder, key), key))
+                    tape = stack.enter_context(Cassette(cassette_file(self.folder / FOLDER, key), key))
                 opened = stack.enter_context(session(Session(key=key, spending=options.spending, tape=tape, mode=mode)))
                 model = connect(options.card, opened, Meter(opened), "judge")
                 return await review(model, options.rubric, dossier), opened.usage or Usage()
@@ -238,12 +238,11 @@ def _refuse(record: RunRecord, options: JudgeOptions) -> None:
         for label in options.diagnosers
         if label not in record.manifest.diagnosers
     ]
-    judge = options.card.identity()
+    judge = _named(options.card.model)
     own = [
         label
         for label, declared in record.manifest.declared.items()
-        if label in (options.diagnosers or record.manifest.diagnosers)
-        and _model_of(declared) == (judge["provider"], judge["model"])
+        if label in (options.diagnosers or record.manifest.diagnosers) and judge in _models_of(declared)
     ]
     if own and not options.same_model:
         faults.append(
@@ -254,10 +253,20 @@ def _refuse(record: RunRecord, options: JudgeOptions) -> None:
         raise ConfigError("judge", faults)
 
 
-def _model_of(declared: Mapping[str, Any]) -> tuple[object, object] | None:
-    """Return provider and model of a diagnoser that declares them."""
-    model = declared.get("model")
-    return (model.get("provider"), model.get("model")) if isinstance(model, Mapping) else None
+def _models_of(declared: Any) -> Iterator[str]:
+    """Yield the names of the models that a diagnoser declares, wherever; who offers them makes them no others."""
+    if isinstance(declared, Mapping):
+        if "provider" in declared and isinstance(declared.get("model"), str):
+            yield _named(declared["model"])
+        for value in declared.values():
+            yield from _models_of(value)
+    elif isinstance(declared, list | tuple):
+        for value in declared:
+            yield from _models_of(value)
+
+
+def _named(model: str) -> str:
+    return model.strip().casefold()
 
 
 def _total(usages: Sequence[Usage]) -> Usage:

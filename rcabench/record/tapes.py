@@ -21,12 +21,12 @@ _DIGITS = 32
 """Of the key's digest: enough that no two diagnoses of all runs share a name."""
 
 
-def cassette_file(run: Path, key: Key) -> Path:
-    """Return where the calls of a diagnosis are kept.
+def cassette_file(folder: Path, key: Key) -> Path:
+    """Return where calls are kept: those of a diagnosis below its run's folder, those of a judge below the judgements'.
 
-    One file each, so that worker processes need no lock between them.
+    One file per key, so that worker processes need no lock between them.
     """
-    return run / CASSETTES / f"{digest_plain(list(key))[:_DIGITS]}.jsonl"
+    return folder / CASSETTES / f"{digest_plain(list(key))[:_DIGITS]}.jsonl"
 
 
 class Cassette:
@@ -124,7 +124,7 @@ class Cassette:
         if self._stream is None:
             # Before anything is added, so that what was there is known from what comes.
             self._read()
-            self.file.parent.mkdir(exist_ok=True)
+            self.file.parent.mkdir(parents=True, exist_ok=True)
             cut_torn_line(self.file)
             # Unbuffered: each call goes to the system in one piece, and is safe from a kill.
             self._stream = self.file.open("ab", buffering=0)

@@ -145,6 +145,10 @@ def test_a_judged_run_is_judged_again_from_tape_without_a_server(run_folder: Pat
 
     assert server.calls == asked
     assert again.results == first.results
+    assert not (run_folder / "cassettes").exists(), (
+        "a judge's calls hold the truth, and stay away from those of the run"
+    )
+    assert list((run_folder / "judgements" / "cassettes").glob("*.jsonl"))
     assert again.usage == first.usage
 
 
@@ -166,11 +170,21 @@ def test_a_diagnoser_that_is_not_in_the_run_is_named(run_folder: Path, server: S
         judge_run(run_folder, replace(options_of(server), diagnosers=("statistcal",)))
 
 
-def test_a_model_does_not_judge_its_own_explanations_unless_told_to(run_folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"model": {"provider": "openai", "model": "scripted", "parameters": {}}},
+        {"model": {"provider": "azure", "model": "Scripted", "parameters": {}}},
+        {"agents": [{"model": {"provider": "openai", "model": "scripted"}}]},
+    ],
+)
+def test_a_model_does_not_judge_its_own_explanations_unless_told_to_whoever_offers_it(
+    run_folder: Path, tmp_path: Path, model: dict[str, Any]
+) -> None:
     folder = tmp_path / "own"
     shutil.copytree(run_folder, folder, ignore=shutil.ignore_patterns("cassettes", "judgements"))
     manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
-    manifest["declared"] = {"statistical": {"model": {"provider": "openai", "model": "scripted", "parameters": {}}}}
+    manifest["declared"] = {"statistical": model}
     (folder / "manifest.json").write_text(json.dumps(manifest), "utf-8")
     with ScriptedServer(Reviewer()).in_thread() as server:
         with pytest.raises(ConfigError, match=r"\['statistical'\] itself"):
