@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 from rcabench.core.codec import from_plain
 from rcabench.core.errors import RecordError
@@ -98,14 +99,34 @@ def cut_torn_line(file: Path) -> None:
             stream.truncate(end)
 
 
+def write_whole(stream: IO[bytes], line: bytes) -> None:
+    """Write all of a line to an unbuffered file; one on a disk that fills up takes only a part, and says so.
+
+    Raises:
+        OSError: it takes no more.
+    """
+    left = memoryview(line)
+    while left:
+        left = left[stream.write(left) :]
+
+
 def write_atomically(file: Path, text: str) -> None:
-    """Put a file in place as a whole, or not at all."""
+    """Put a file in place as a whole, or not at all.
+
+    Raises:
+        RecordError: the disk is full, say.
+    """
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    with temporary.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(file)
+    try:
+        with temporary.open("w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(file)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
+        raise RecordError(f"{file}: cannot be written: {error.strerror}; {REMEDY}") from None
     descriptor = os.open(file.parent, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +13,7 @@ from rcabench.core.digest import digest_plain
 from rcabench.core.errors import RecordError
 from rcabench.core.sealing import sealed
 from rcabench.record.layout import CASSETTES
-from rcabench.record.lines import REMEDY, Key, as_key, cut_torn_line, encoded, lines
+from rcabench.record.lines import REMEDY, Key, as_key, cut_torn_line, encoded, lines, write_whole
 
 _DIGITS = 32
 """Of the key's digest: enough that no two diagnoses of all runs share a name."""
@@ -79,9 +77,9 @@ class Cassette:
             except (TypeError, ValueError, RecursionError) as error:
                 raise RecordError(f"{self.file}: a call cannot be kept: {error}") from None
             try:
-                _write(self._opened(), line)
+                write_whole(self._opened(), line)
             except OSError as error:
-                self.failure = RecordError(f"{self.file}: a call cannot be kept: {error}; {REMEDY}")
+                self.failure = RecordError(f"{self.file}: a call cannot be kept: {error.strerror}; {REMEDY}")
                 raise self.failure from None
 
     def close(self) -> None:
@@ -108,7 +106,7 @@ class Cassette:
                 self.failure = error
                 raise
             except OSError as error:
-                self.failure = RecordError(f"{self.file}: cannot be read: {error}; {REMEDY}")
+                self.failure = RecordError(f"{self.file}: cannot be read: {error.strerror}; {REMEDY}")
                 raise self.failure from None
         return self._before
 
@@ -129,14 +127,8 @@ class Cassette:
             # Unbuffered: each call goes to the system in one piece, and is safe from a kill.
             self._stream = self.file.open("ab", buffering=0)
             if self._stream.tell() == 0:
-                _write(self._stream, encoded({"key": list(self.key)}))
+                write_whole(self._stream, encoded({"key": list(self.key)}))
         return self._stream
-
-
-def _write(stream: IO[bytes], line: bytes) -> None:
-    # A disk that is full in the middle of a line takes the half of it, and says so in no other way.
-    if stream.write(line) != len(line):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +21,7 @@ from rcabench.core.session import Miss
 from rcabench.core.usage import Usage
 from rcabench.core.verdict import Turn
 from rcabench.record.layout import DIAGNOSES, LOCK, MANIFEST, QUERIES, SPANS, TRANSCRIPTS
-from rcabench.record.lines import Key, cut_torn_line, encoded, write_atomically
+from rcabench.record.lines import REMEDY, Key, cut_torn_line, encoded, write_atomically, write_whole
 from rcabench.record.reader import read_diagnoses, read_manifest
 
 _COMPARED = (
@@ -66,6 +66,7 @@ class RunWriter:
         self.folder = folder
         self._sync_seconds = sync_seconds
         self._synced_at = time.monotonic()
+        self._failure: RecordError | None = None
         self._open = ExitStack()
         folder.mkdir(parents=True, exist_ok=True)
         with self._open as undo:
@@ -78,11 +79,18 @@ class RunWriter:
             for name in _APPENDED:
                 cut_torn_line(folder / name)
             self.done: Mapping[Key, Usage] = {d.key: d.usage for d in read_diagnoses(folder)}
-            self._files = {name: undo.enter_context((folder / name).open("ab")) for name in _APPENDED}
+            self._files = {name: undo.enter_context((folder / name).open("ab", buffering=0)) for name in _APPENDED}
             self._open = undo.pop_all()
 
     def append(self, entry: Entry) -> None:
-        """Add a diagnosis; once this returns, no kill takes it away."""
+        """Add a diagnosis; once this returns, no kill takes it away.
+
+        Raises:
+            RecordError: the disk is full, say; nothing that was appended before is lost.
+        """
+        if self._failure is not None:
+            # Half of a line may be there; another one behind it would be lost with it.
+            raise self._failure
         key = list(entry.diagnosis.key)
         diagnosis = entry.diagnosis
         if diagnosis.verdict is not None:
@@ -100,10 +108,10 @@ class RunWriter:
 
     def close(self) -> None:
         """Bring everything to the disk, and let others append."""
-        if self._files:
-            self._sync()
-            self._files.clear()
-        self._open.close()
+        with self._open:
+            if self._files and self._failure is None:
+                self._sync()
+        self._files.clear()
 
     def __enter__(self) -> Self:
         return self
@@ -113,13 +121,22 @@ class RunWriter:
     ) -> None:
         self.close()
 
+    @contextmanager
+    def _blamed(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self._failure = RecordError(f"{self.folder / name}: cannot be written: {error.strerror}; {REMEDY}")
+            raise self._failure from None
+
     def _add(self, name: str, plain: Mapping[str, Any]) -> None:
-        self._files[name].write(encoded(plain))
-        self._files[name].flush()
+        with self._blamed(name):
+            write_whole(self._files[name], encoded(plain))
 
     def _sync(self) -> None:
-        for file in self._files.values():
-            os.fsync(file.fileno())
+        for name, file in self._files.items():
+            with self._blamed(name):
+                os.fsync(file.fileno())
         self._synced_at = time.monotonic()
 
 

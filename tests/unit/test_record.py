@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -311,3 +314,36 @@ def test_a_run_that_is_set_aside_makes_room_and_stays_readable(tmp_path: Path) -
     assert second is not None
     assert (ids(first), ids(second)) == (["a"], ["b"])
     assert set_aside(tmp_path / "run") is None
+
+
+def test_a_full_disk_is_told_with_the_file_and_what_to_do_and_what_was_recorded_is_gone_on_with(tmp_path: Path) -> None:
+    folder = write(tmp_path / "run", "a")
+    size = max((folder / name).stat().st_size for name in ("diagnoses.jsonl", "queries.jsonl"))
+    with RunWriter(folder, manifest()) as run:
+        with room_for(size + 5), pytest.raises(RecordError, match=r"jsonl: cannot be written: .*; make room"):
+            run.append(entry("b"))
+        with pytest.raises(RecordError, match="cannot be written"):
+            run.append(entry("c"))
+
+    assert ids(write(folder, "d")) == ["a", "d"]
+
+
+def test_a_full_disk_leaves_of_scores_what_was_there(tmp_path: Path) -> None:
+    folder = write(tmp_path / "run", "a")
+    write_scores(folder, "one", {}, {("d", "a", "random", 0): (Score(name="x", value=1.0),)})
+    before = {file.name: file.read_bytes() for file in (folder / "scores").iterdir()}
+    with room_for(5), pytest.raises(RecordError, match=r"one\.jsonl: cannot be written: .*; make room"):
+        write_scores(folder, "one", {}, {("d", "a", "random", 0): (Score(name="x", value=0.0),)})
+
+    assert {file.name: file.read_bytes() for file in (folder / "scores").iterdir()} == before
+
+
+@contextmanager
+def room_for(size: int) -> Iterator[None]:
+    """Let no file become longer: what is too long is written up to there, as on a disk that fills up."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -149,7 +149,7 @@ def room_for(size: int) -> Iterator[None]:
 def test_a_cassette_on_a_full_disk_says_so_takes_no_further_call_and_loses_none_that_was_kept(tmp_path: Path) -> None:
     file = write(tmp_path / "x.jsonl", {"call": 1})
     with Cassette(file, KEY) as cassette:
-        with room_for(file.stat().st_size + 5), pytest.raises(RecordError, match=r"No space left.*; make room") as full:
+        with room_for(file.stat().st_size + 5), pytest.raises(RecordError, match=r"File too large; make room") as full:
             cassette.append({"call": 2})
         with pytest.raises(RecordError, match=r"x\.jsonl: a call cannot be kept") as refused:
             cassette.append({"call": 3})
