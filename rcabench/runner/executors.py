@@ -60,7 +60,11 @@ def _in_processes(waiting: Iterator[Task], jobs: int) -> Generator[Entry, None, 
         while True:
             for task in islice(waiting, jobs * _AHEAD - len(running)):
                 _refuse_unsendable(task)
-                running[pool.submit(diagnose, task)] = task
+                try:
+                    running[pool.submit(diagnose, task)] = task
+                except BrokenProcessPool:
+                    # A worker has died while the last entry was taken; this one has not begun, and is not lost either.
+                    return (*running.values(), task)
             if not running:
                 return ()
             finished, _ = wait(running, return_when=FIRST_COMPLETED)

@@ -11,6 +11,9 @@ import shutil
 import signal
 import time
 from collections.abc import Sequence
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -35,9 +38,10 @@ from rcabench.core.verdict import Candidate, Evidence, Modality, Turn, Verdict
 from rcabench.datasets.folder import Dataset
 from rcabench.evaluation import evaluate
 from rcabench.plugins import Spec
-from rcabench.record import fingerprint, read_queries, read_run
+from rcabench.record import Entry, fingerprint, read_queries, read_run
 from rcabench.reporting.comparison import compare
 from rcabench.reporting.summary import summarise
+from rcabench.runner import executors
 from rcabench.runner.judging import score
 from rcabench.runner.learning import posed
 from rcabench.runner.task import derived_seed
@@ -424,6 +428,26 @@ def test_the_number_of_worker_processes_changes_no_result(tiny_dataset: Path, tm
     together = run(replace(plan, jobs=2), tmp_path / "together")
     assert fingerprint(alone) == fingerprint(together)
     assert len(together.results) == 21
+
+
+def test_a_worker_that_dies_between_two_looks_costs_no_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken:
+        def __init__(self) -> None:
+            self.given = 0
+
+        def submit(self, _work: object, _task: object) -> Future[Entry]:
+            self.given += 1
+            if self.given == 2:
+                raise BrokenProcessPool
+            return Future()
+
+    monkeypatch.setattr(executors, "_pool", lambda _jobs: nullcontext(Broken()))
+    monkeypatch.setattr(executors, "_refuse_unsendable", lambda _task: None)
+    waiting: Any = iter(["first", "second", "third"])
+    with pytest.raises(StopIteration) as stopped:
+        next(executors._in_processes(waiting, 2))
+
+    assert (stopped.value.value, list(waiting)) == (("first", "second"), ["third"])
 
 
 def test_a_diagnoser_that_kills_its_process_fails_at_that_incident_alone(
