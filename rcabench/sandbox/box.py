@@ -140,9 +140,12 @@ class Sandbox:
         if self._begun >= self._limits.sessions:
             return f"{self._begun} sessions have ended; no other one is begun"
         self._begun += 1
-        for left in self._scratch.iterdir():
-            left.unlink(missing_ok=True)
         try:
+            for left in self._scratch.iterdir():
+                if left.is_dir() and not left.is_symlink():
+                    shutil.rmtree(left)
+                else:
+                    left.unlink(missing_ok=True)
             guest = GuestProcess(folder=self.folder, scratch=self._scratch, limits=self._limits, without=self._without)
         except OSError as error:
             return f"no session can be begun: {error}"

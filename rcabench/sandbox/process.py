@@ -304,7 +304,8 @@ def _is_overfull(scratch: Path, limits: Limits) -> bool:
         with os.scandir(scratch) as entries:
             for entry in entries:
                 count += 1
-                total += entry.stat(follow_symlinks=False).st_size
+                found = entry.stat(follow_symlinks=False)
+                total += max(found.st_size, found.st_blocks * 512)
                 if count > limits.scratch_files or total > limits.scratch_bytes:
                     return True
     except OSError:

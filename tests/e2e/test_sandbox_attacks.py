@@ -359,6 +359,10 @@ WRITING = {
     "an owner": "import os; os.chown({path!r} + '/truth.jsonl', 1, 1)",
     "a time": "import os; os.utime({path!r} + '/truth.jsonl', (0, 0))",
     "a length": "import os; os.truncate({path!r} + '/truth.jsonl', 0)",
+    "a removal of its own": "import os; open('scratch/y', 'w').close(); os.remove('scratch/y')",
+    "a move of its own": "import os; open('scratch/y', 'w').close(); os.replace('scratch/y', 'scratch/z')",
+    "a file without a name": "import os; os.open('scratch', os.O_TMPFILE | os.O_RDWR)",
+    "a temporary file": "import tempfile; tempfile.TemporaryFile(dir='scratch')",
     "a pipe": "import os; os.mkfifo('scratch/fifo'); raise PermissionError",
     "a table": "pd.DataFrame({{'a': [1]}}).to_csv({path!r} + '/x.csv')",
 }
@@ -589,6 +593,36 @@ def test_every_layer_can_be_missing() -> None:
             assert opened.run("1 + 1").output == "2\n"
     with Sandbox(limits=TIGHT, without=KERNEL) as opened:
         assert "without Landlock" in opened.describe()
+
+
+def test_room_on_the_disk_cannot_be_taken_where_nobody_counts_it(kernel: Sandbox) -> None:
+    """Room beyond the end of a file, and files that have no name or no longer one."""
+    ran = kernel.run(
+        "import os\ndescriptor = os.open('scratch/room', os.O_CREAT | os.O_RDWR)\n"
+        "tried = [lambda: os.unlink('scratch/room'), lambda: os.rename('scratch/room', 'scratch/other'),\n"
+        "         lambda: os.open('scratch', os.O_TMPFILE | os.O_RDWR)]\n"
+        "for one in tried:\n  try: print(one())\n  except OSError: print('refused')"
+    )
+    assert ran.output == "refused\n" * 3
+    layers = kernel.layers()
+    if os.uname().machine != "x86_64" or layers is None or layers.audit:
+        return
+
+    ran = kernel.run(
+        "import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\n"
+        "for call in ((285, descriptor, 1, 0, 1 << 20), (437, -100, 0, 0, 0), (87, 0), (263, -100, 0, 0)):\n"
+        "  print(libc.syscall(*map(ctypes.c_long, call)), ctypes.get_errno())\n"
+        "os.fstat(descriptor).st_blocks"
+    )
+    assert ran.output == "-1 1\n-1 38\n-1 1\n-1 1\n0\n"
+
+
+def test_limits_of_the_host_cannot_be_set(kernel: Sandbox) -> None:
+    """A limit of a second on the processor would end it."""
+    ran = kernel.run(f"import resource; resource.prlimit({os.getpid()}, resource.RLIMIT_CORE)")
+
+    assert ran.error is not None
+    assert kernel.run("import resource; resource.getrlimit(resource.RLIMIT_CORE)").error is None
 
 
 def test_signals_by_descriptors_do_not_reach_the_host(kernel: Sandbox) -> None:

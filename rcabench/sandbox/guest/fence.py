@@ -29,14 +29,15 @@ _REFUSED = frozenset(
         "os.killpg", "os.chdir", "os.fwalk", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.chmod", "os.chown",
         "os.chflags", "os.lchmod", "os.utime", "os.truncate", "os.setxattr", "os.removexattr", "os.getxattr",
         "os.listxattr", "os.lockf", "os.add_dll_directory", "signal.pthread_kill", "sys.addaudithook",
-        "sys.settrace", "sys.setprofile", "code.__new__", "pdb.Pdb", "cpython.remote_debugger_script",
+        "sys.settrace", "sys.setprofile", "os.remove", "os.rename", "code.__new__", "pdb.Pdb",
+        "cpython.remote_debugger_script",
     }
 )  # fmt: skip
 """Events that nothing which works with tables raises."""
-_PATHS = frozenset({"os.listdir", "os.scandir", "os.walk", "glob.glob", "os.remove", "os.rename"})
+_PATHS = frozenset({"os.listdir", "os.scandir", "os.walk", "glob.glob"})
 _LISTS = frozenset({"os.listdir", "os.scandir"})
-_CHANGES = frozenset({"os.remove", "os.rename"})
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+_UNNAMED = getattr(os, "O_TMPFILE", 0)
 _BANNED = frozenset({"ctypes", "_ctypes", "multiprocessing", "_multiprocessing", "_posixsubprocess", "_posixshmem"})
 """Parts of the standard library that are good for nothing here."""
 
@@ -93,15 +94,17 @@ class Fence:
         if event == "open":
             path, _, flags = arguments
             if isinstance(path, str | bytes):
+                if isinstance(flags, int) and flags & _UNNAMED == _UNNAMED != 0:
+                    self._refuse("files without a name are not allowed in the sandbox")
                 self._check(path, changes=isinstance(flags, int) and bool(flags & _WRITING))
         elif event == "import":
             file = arguments[1]
             if isinstance(file, str):
                 self._check(file, changes=False)
         elif event in _PATHS:
-            for path in arguments[:2] if event == "os.rename" else arguments[:1]:
-                if isinstance(path, str | bytes | os.PathLike) or path is None:
-                    self._check("." if path is None else path, changes=event in _CHANGES, names_only=event in _LISTS)
+            path = arguments[0]
+            if isinstance(path, str | bytes | os.PathLike) or path is None:
+                self._check("." if path is None else path, changes=False, names_only=event in _LISTS)
         elif event in _REFUSED or event.startswith(_PREFIXES):
             self._refuse(f"{event} is not allowed in the sandbox")
 

@@ -14,9 +14,10 @@ _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _VERSION = 1
 _PATH_BENEATH = 1
 
-_WRITE_FILE, _READ_FILE, _READ_DIR, _REMOVE_FILE, _MAKE_REGULAR, _TRUNCATE = (1 << bit for bit in (1, 2, 3, 5, 8, 14))
+_WRITE_FILE, _READ_FILE, _READ_DIR, _MAKE_REGULAR, _TRUNCATE = (1 << bit for bit in (1, 2, 3, 8, 14))
 _READ = _READ_FILE | _READ_DIR
-_WRITE = _WRITE_FILE | _REMOVE_FILE | _MAKE_REGULAR | _TRUNCATE
+_WRITE = _WRITE_FILE | _MAKE_REGULAR | _TRUNCATE
+"""No removing: a file that has lost its name and is still open takes room that nobody sees."""
 _OF_FILES = _READ_FILE | _WRITE_FILE | _TRUNCATE
 """What can be allowed on a file; the rest makes sense for folders only."""
 
@@ -47,7 +48,7 @@ def restrict(libc: Libc, *, readable: Iterable[str], listable: Iterable[str], wr
         libc: of the process.
         readable: files and folders.
         listable: folders in which the names of files may be read, though not what they hold.
-        writable: folders in which plain files may be made, written and removed; readable as well.
+        writable: folders in which plain files may be made and written, not removed or renamed; readable as well.
     """
     known = version(libc)
     if known == 0:

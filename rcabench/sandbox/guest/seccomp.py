@@ -21,6 +21,8 @@ _NEWEST = 463
 
 _SIGNALS_BY_FILES = (8, 10, 15)
 """`fcntl`: F_SETOWN, F_SETSIG, F_SETOWN_EX, by which a descriptor sends a signal to somebody."""
+_UNNAMED = 0x00400000
+"""Flag of `open` for a file without a name (O_TMPFILE), which nobody who counts files would find."""
 _BAD_CONTROLS = (0x8901, 0x8902, 0x5412, 0x541C)
 """`ioctl`: FIOSETOWN, SIOCSPGRP (the same), TIOCSTI, TIOCLINUX (which type into terminals)."""
 
@@ -31,7 +33,9 @@ class _Calls:
 
     Attributes:
         audit: the kernel's number of the architecture.
-        clone, clone3, tgkill, fcntl, ioctl: calls that are refused for some of their arguments.
+        clone, clone3, tgkill, fcntl, ioctl, prlimit: calls that are refused for some of their arguments.
+        opens: calls that open files by flags: (number, offset of the flags).
+        openat2: that opens them by flags which cannot be seen.
         seccomp: that sets the filter.
         refused: all others that are refused.
     """
@@ -42,13 +46,17 @@ class _Calls:
     tgkill: int
     fcntl: int
     ioctl: int
+    prlimit: int
+    opens: tuple[tuple[int, int], ...]
+    openat2: int = 437
     seccomp: int
     refused: tuple[int, ...]
 
 
 _CALLS = {
     "x86_64": _Calls(
-        audit=0xC000003E, clone=56, tgkill=234, fcntl=72, ioctl=16, seccomp=317,
+        audit=0xC000003E, clone=56, tgkill=234, fcntl=72, ioctl=16, prlimit=302, seccomp=317,
+        opens=((2, _ARGUMENTS + 8), (257, _ARGUMENTS + 16)),
         refused=(
             # other processes
             57, 58, 59, 322, 101, 310, 311, 440, 448, 312, 62, 200, 129, 297, 434, 424, 438, 112, 109, 141, 144,
@@ -60,6 +68,8 @@ _CALLS = {
             90, 91, 268, 452, 92, 93, 94, 260, 132, 235, 280, 261, 76, 188, 189, 190, 197, 198, 199, 133, 259, 88,
             266, 86, 265, 83, 258, 304, 303, 300, 301, 253, 294, 165, 166, 155, 161, 428, 429, 430, 431, 432, 433,
             442, 179, 443, 134, 180, 212,
+            # files that take room on the disk and are not seen: removed ones, room beyond the end
+            87, 263, 82, 264, 316, 285,
             # privileges, and the machine
             157, 317, 444, 445, 446, 272, 308, 105, 106, 113, 114, 117, 119, 122, 123, 116, 126, 321, 298, 323,
             250, 248, 249, 175, 313, 176, 246, 320, 169, 167, 168, 135, 163, 164, 227, 305, 159, 170, 171, 172,
@@ -67,7 +77,8 @@ _CALLS = {
         ),
     ),
     "aarch64": _Calls(
-        audit=0xC00000B7, clone=220, tgkill=131, fcntl=25, ioctl=29, seccomp=277,
+        audit=0xC00000B7, clone=220, tgkill=131, fcntl=25, ioctl=29, prlimit=261, seccomp=277,
+        opens=((56, _ARGUMENTS + 16),),
         refused=(
             # other processes
             221, 281, 117, 270, 271, 440, 448, 272, 129, 130, 138, 240, 434, 424, 438, 157, 154, 140, 119, 118,
@@ -78,6 +89,8 @@ _CALLS = {
             # files by other ways than opening them
             52, 53, 452, 55, 54, 88, 45, 5, 6, 7, 14, 15, 16, 33, 36, 37, 34, 265, 264, 262, 263, 26, 40, 39, 41,
             51, 428, 429, 430, 431, 432, 433, 442, 60, 443, 42, 18,
+            # files that take room on the disk and are not seen: removed ones, room beyond the end
+            35, 38, 276, 47,
             # privileges, and the machine
             167, 277, 444, 445, 446, 97, 268, 146, 144, 145, 143, 147, 149, 151, 152, 159, 91, 280, 241, 282, 219,
             217, 218, 105, 273, 106, 104, 294, 142, 224, 225, 92, 89, 170, 112, 266, 171, 161, 162, 116, 58,
@@ -123,6 +136,8 @@ def _instructions(calls: _Calls, own: int) -> list[tuple[int, int, int, int]]:
         # The C library then falls back on clone, whose arguments can be seen.
         (_JUMP_EQUAL, 0, 1, calls.clone3),
         unknown,
+        (_JUMP_EQUAL, 0, 1, calls.openat2),
+        unknown,
     ]
     for number in calls.refused:
         program += [(_JUMP_EQUAL, 0, 1, number), refuse]
@@ -137,7 +152,17 @@ def _instructions(calls: _Calls, own: int) -> list[tuple[int, int, int, int]]:
         (_JUMP_EQUAL, 1, 0, own),
         refuse,
         allow,
+        # Its own limits only: another process could be ended by its.
+        (_JUMP_EQUAL, 0, 4, calls.prlimit),
+        (_LOAD, 0, 0, _ARGUMENTS),
+        (_JUMP_EQUAL, 1, 0, 0),
+        refuse,
+        allow,
     ]
+    for number, flags in calls.opens:
+        program += [
+            (_JUMP_EQUAL, 0, 4, number), (_LOAD, 0, 0, flags), (_JUMP_ANY, 0, 1, _UNNAMED), refuse, allow
+        ]  # fmt: skip
     for number, commands in ((calls.fcntl, _SIGNALS_BY_FILES), (calls.ioctl, _BAD_CONTROLS)):
         program += [(_JUMP_EQUAL, 0, 2 * len(commands) + 2, number), (_LOAD, 0, 0, _ARGUMENTS + 8)]
         for command in commands:
