@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,6 +17,7 @@ from rcabench.core.errors import ConfigError, PluginError, RcabenchError
 from rcabench.core.session import TapeMode, Tracing
 from rcabench.core.spending import Spending
 from rcabench.plugins import Registry, Spec, did_you_mean
+from rcabench.strict_yaml import read_mapping
 from rcabench.telemetry.replay import Budget
 
 NO_LIMIT = Budget()
@@ -100,7 +101,7 @@ def load_plan(source: str | Path, overrides: Mapping[str, Any] | None = None) ->
         ConfigError: with every fault of the file and of the overrides.
     """
     file = _config_file(source)
-    plain = _read_yaml(file)
+    plain = read_mapping(file, such_as="datasets, diagnosers")
     replaced = f", {' and '.join(sorted(overrides))} replaced" if overrides else ""
     return plan_from({"name": file.stem, **plain, **(overrides or {})}, source=f"{file}{replaced}")
 
@@ -362,26 +363,3 @@ def _config_file(source: str | Path) -> Path:
         return embedded
     known = embedded_configs()
     raise ConfigError(str(source), [f"no such file, and no embedded experiment{did_you_mean(str(source), known)}"])
-
-
-def _read_yaml(file: Path) -> dict[str, Any]:
-    try:
-        plain = yaml.load(file.read_text(encoding="utf-8"), Loader=_LoaderWithoutDoubleKeys)
-    except yaml.YAMLError as error:
-        raise ConfigError(str(file), [f"is no YAML: {error}"]) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(str(file), [f"cannot be read: {error}"]) from None
-    if not isinstance(plain, dict):
-        raise ConfigError(str(file), [f"expected keys and values (datasets, diagnosers, ...), got {plain!r}"])
-    return {str(key): value for key, value in plain.items()}
-
-
-class _LoaderWithoutDoubleKeys(yaml.SafeLoader):
-    """YAML takes the last of two equal keys without a word; here that is an error."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys: Sequence[Any] = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for position, key in enumerate(keys):
-            if key in keys[:position]:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", node.start_mark)
-        return super().construct_mapping(node, deep=deep)

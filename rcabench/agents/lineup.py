@@ -6,13 +6,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-import yaml
-
 from rcabench.agents.pooling import Weights
 from rcabench.core.content import content_folder
 from rcabench.core.errors import ConfigError
 from rcabench.core.verdict import Modality
 from rcabench.plugins import did_you_mean
+from rcabench.strict_yaml import parsed
 
 JUDGES = ("pooled", "strongest")
 STATISTICAL, LANGUAGE_MODEL = "statistical", "llm"
@@ -132,7 +131,10 @@ def _read(name: str, seen: tuple[str, ...] = ()) -> dict[str, Any]:
     if name in seen or not file.is_file():
         problem = "extends itself" if name in seen else f"unknown team {name!r}{did_you_mean(name, _all_names())}"
         raise ConfigError(team_file(name), [problem])
-    plain = yaml.safe_load(file.read_text(encoding="utf-8"))
+    try:
+        plain = parsed(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigError(team_file(name), [f"is no YAML: {error}"]) from None
     if not isinstance(plain, dict):
         raise ConfigError(team_file(name), ["expected a mapping of keys to values"])
     base = plain.get("extends")

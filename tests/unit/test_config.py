@@ -166,7 +166,9 @@ def test_a_key_that_stands_twice_is_refused(experiment: Write) -> None:
         load_plan(experiment("seed: 1\nseed: 2"))
 
 
-@pytest.mark.parametrize(("text", "fault"), [("a: [", "is no YAML"), ("- a", "expected keys and values"), ("", "None")])
+@pytest.mark.parametrize(
+    ("text", "fault"), [("a: [", "is no YAML"), ("- a", "expected keys and values"), ("", "got nothing")]
+)
 def test_a_file_that_is_no_experiment_is_refused(experiment: Write, text: str, fault: str) -> None:
     with pytest.raises(ConfigError, match=fault):
         load_plan(experiment(text))

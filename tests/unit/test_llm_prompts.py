@@ -75,6 +75,7 @@ def test_placeholders_inside_of_values_stay_what_they_are() -> None:
     [
         ("no front matter", "there is no front matter"),
         ("---\na: [\n---\nbody", "no YAML"),
+        ("---\nname: a\nname: b\n---\nbody", "key 'name' stands twice"),
         ("---\n- a\n---\nbody", "no mapping"),
         (written(tol="questions"), "unknown key 'tol'; did you mean 'tools'?"),
         (written(name="other"), "name: 'other' is not the name of the file, 'mine'"),

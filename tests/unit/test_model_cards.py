@@ -79,6 +79,7 @@ def test_an_unknown_name_is_answered_with_the_nearest() -> None:
         ("- a\n", "expected keys and values"),
         ("provider: openai\nprovider: azure\n", "key 'provider' stands twice"),
         ("a: [", "is no YAML"),
+        ("root:x:0:0:root:/root\n", "got text$"),
     ],
 )
 def test_a_file_that_is_no_card_is_named(tmp_path: Path, text: str, message: str) -> None:

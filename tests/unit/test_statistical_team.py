@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from rcabench.agents.lineup import lineup_names
+from rcabench.agents.lineup import lineup_names, load_lineup
 from rcabench.agents.onset import estimate_onset
 from rcabench.agents.scene import survey
 from rcabench.agents.specialists.metric import MetricSpecialist
@@ -135,3 +136,18 @@ def test_a_callee_that_no_call_reaches_any_more_is_reported() -> None:
 def test_an_unknown_team_is_refused_before_any_incident() -> None:
     with pytest.raises(ConfigError, match="unknown team"):
         StatisticalTeam(team="without-logs")
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [("specialists: [metric]\nspecialists: [log]\n", "key 'specialists' stands twice"), ("a: [", "is no YAML")],
+)
+def test_a_team_that_is_not_what_it_looks_like_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, fault: str
+) -> None:
+    (tmp_path / "teams").mkdir()
+    (tmp_path / "teams" / "mine.yaml").write_text(text)
+    monkeypatch.setattr("rcabench.agents.lineup.content_folder", lambda _kind: tmp_path)
+
+    with pytest.raises(ConfigError, match=fault):
+        load_lineup("mine")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rcabench.agents.llm.card import ModelCard, Prices
@@ -16,6 +15,7 @@ from rcabench.agents.llm.redaction import Redactor
 from rcabench.agents.llm.variables import filled_in, names_secret, variables_in
 from rcabench.core.errors import ConfigError
 from rcabench.plugins import did_you_mean
+from rcabench.strict_yaml import read_mapping
 
 PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "openai": (
@@ -53,7 +53,9 @@ def read_card(file: Path, environment: Mapping[str, str] | None = None) -> Model
     Raises:
         ConfigError: with every fault of the file.
     """
-    return card_from(_read_yaml(file), name=file.stem, source=str(file), environment=environment)
+    return card_from(
+        read_mapping(file, such_as="provider, model"), name=file.stem, source=str(file), environment=environment
+    )
 
 
 def card_from(
@@ -245,26 +247,3 @@ def _texts(value: Any, where: str = "") -> Iterator[tuple[str, str]]:
             yield from _texts(item, f"{where}[{position}]")
     elif isinstance(value, str):
         yield where, value
-
-
-def _read_yaml(file: Path) -> dict[str, Any]:
-    try:
-        plain = yaml.load(file.read_text(encoding="utf-8"), Loader=_LoaderWithoutDoubleKeys)
-    except yaml.YAMLError as error:
-        raise ConfigError(str(file), [f"is no YAML: {error}"]) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(str(file), [f"cannot be read: {error}"]) from None
-    if not isinstance(plain, dict):
-        raise ConfigError(str(file), [f"expected keys and values (provider, model, ...), got {plain!r}"])
-    return {str(key): value for key, value in plain.items()}
-
-
-class _LoaderWithoutDoubleKeys(yaml.SafeLoader):
-    """YAML takes the last of two equal keys without a word; here that is an error."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys: Sequence[Any] = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for position, key in enumerate(keys):
-            if key in keys[:position]:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", node.start_mark)
-        return super().construct_mapping(node, deep=deep)

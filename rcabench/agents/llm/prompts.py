@@ -9,8 +9,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from rcabench.agents.lineup import unknown_keys
 from rcabench.core.content import content_folder
 from rcabench.core.digest import digest_plain
@@ -18,6 +16,7 @@ from rcabench.core.errors import ConfigError
 from rcabench.core.fault import FaultType
 from rcabench.core.verdict import Modality, Signal
 from rcabench.plugins import did_you_mean
+from rcabench.strict_yaml import parsed
 
 FORMS = ("findings", "opinions", "judgement")
 TOOL_KINDS = ("questions", "sql")
@@ -153,8 +152,8 @@ def _parted(text: str, source: str) -> tuple[dict[str, Any], str]:
         raise ConfigError(source, ["there is no front matter: begin with a line '---', keys, and another line '---'"])
     end = lines.index("---", 1)
     try:
-        head = yaml.safe_load("\n".join(lines[1:end]))
-    except yaml.YAMLError as error:
+        head = parsed("\n".join(lines[1:end]))
+    except ValueError as error:
         raise ConfigError(source, [f"the front matter is no YAML: {' '.join(str(error).split())}"]) from None
     if not isinstance(head, dict):
         raise ConfigError(source, [f"the front matter is no mapping of keys to values: {head!r}"])
