@@ -225,6 +225,9 @@ def test_a_missing_answer_is_a_miss_and_stays_in_n(tmp_path: Path) -> None:
         (("answer",), [("x",)], "has no column 'prediction'"),
         (("prediction",), [("x",)] * 3, "holds 3 predictions"),
         (("row_id", "prediction"), [("1", "x"), ("1", "y")], "row_id 1 stands there more than once"),
+        (("row_id", "prediction"), [("0", "x"), ("nan", "y")], "row_id is 'nan'"),
+        (("row_id", "prediction"), [("0", "x"), ("inf", "y")], "row_id is 'inf'"),
+        (("row_id", "prediction"), [("0", "x"), ("", "y")], "row 3: has no row_id"),
     ],
 )
 def test_files_that_do_not_belong_together_are_refused_with_what_is_wrong(

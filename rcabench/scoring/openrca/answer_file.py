@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import math
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
@@ -109,10 +111,15 @@ def read_queries(file: Path) -> tuple[Query, ...]:
 def _aligned(file: Path, size: int, queries: Path) -> Sequence[str | None]:
     rows = list(_rows(file, ("prediction",)))
     answers = [cells["prediction"] or None for cells in rows]
-    ids = [_row_id(cells.get("row_id")) for cells in rows]
-    if None not in ids and rows:
-        known = [number for number in ids if number is not None]
-        double = sorted({number for number in known if known.count(number) > 1})
+    ids = [_row_id(file, row, cells.get("row_id", "")) for row, cells in enumerate(rows, start=2)]
+    known = [number for number in ids if number is not None]
+    if known and len(known) < len(ids):
+        raise DataError(
+            file, "has no row_id, and other rows have one", row=ids.index(None) + 2,
+            remedy="give all predictions one, or none",
+        )  # fmt: skip
+    if known:
+        double = sorted(number for number, times in Counter(known).items() if times > 1)
         if double:
             raise DataError(file, f"row_id {double[0]:g} stands there more than once")
         pairs = sorted(zip(known, answers, strict=True), key=lambda pair: pair[0])
@@ -129,11 +136,17 @@ def _aligned(file: Path, size: int, queries: Path) -> Sequence[str | None]:
     return answers
 
 
-def _row_id(text: str | None) -> float | None:
-    try:
-        return float(text) if text else None
-    except ValueError:
+def _row_id(file: Path, row: int, text: str) -> float | None:
+    if not text.strip():
         return None
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        remedy = "expected the number of its query, counted from 0"
+        raise DataError(file, f"row_id is {text!r}", row=row, remedy=remedy)
+    return number
 
 
 def _rows(file: Path, needed: Sequence[str]) -> Sequence[dict[str, str]]:

@@ -6,12 +6,14 @@ import ast
 import json
 import re
 import unicodedata
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any
 
-from rcabench.scoring.openrca.compat import TOLERANCE_SECONDS, Answer, Points, first_best_order, points_of
+from rcabench.scoring.openrca.compat import TOLERANCE_SECONDS, Answer, Points, best_sum, points_of
+from rcabench.scoring.openrca.compat import answers_in as answers_by_pattern
 
 _KEYS: Mapping[str, str] = {
     "root cause occurrence datetime": "time",
@@ -19,14 +21,19 @@ _KEYS: Mapping[str, str] = {
     "root cause reason": "reason",
 }
 _TIME = re.compile(
-    r"(?P<date>\d{4}-\d{1,2}-\d{1,2})[T\s]+(?P<hour>\d{1,2}):(?P<minute>\d{1,2})"
+    r"(?P<date>\d{4}-\d{1,2}-\s?\d{1,2})[T\s]+(?P<hour>\d{1,2}):(?P<minute>\d{1,2})"
     r"(?::(?P<second>\d{1,2})(?:[.,]\d+)?)?\s*(?P<zone>Z|[+-]\d{2}:?\d{2})?",
     re.IGNORECASE,
 )
 _LONGEST = 1_000_000
 """Characters of an answer that are searched, from its end; an answer is a few hundred."""
 _MOST_STARTS = 2_000
-"""Braces and brackets at which an object is looked for."""
+"""Braces and brackets at which a value is looked for, and that many again at the end of what is left."""
+_LONGEST_LITERAL = 20_000
+_MOST_LITERALS = 100 * _LONGEST_LITERAL
+"""Characters that are read one by one in search of what Python would read; JSON is found without."""
+_OPENING = re.compile(r"[{\[]")
+_KEY = re.compile(r"root[\s_]+cause[\s_]+(?:occurrence|component|reason)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,7 +78,15 @@ def evaluate(prediction: str, scoring_points: str, *, zone: tzinfo) -> Parsed:
     points = points_of(scoring_points)
     if points.total == 0:
         raise ValueError(f"these scoring points hold no criterion: {scoring_points!r}")
-    answers = answers_in(prediction)
+    parsed = _judged(answers_in(prediction), points, zone)
+    said = answers_by_pattern(prediction)
+    if len(said) == points.roots:
+        # What the evaluator accepts is an answer too: objects side by side, or all but JSON.
+        return max(parsed, _judged(said, points, zone), key=lambda one: one.score)
+    return parsed
+
+
+def _judged(answers: Sequence[Answer], points: Points, zone: tzinfo) -> Parsed:
     roots, extra = points.roots, max(0, len(answers) - points.roots)
     return Parsed(
         points=_best(answers, points, zone),
@@ -92,35 +107,53 @@ def answers_in(prediction: str) -> tuple[Answer, ...]:
 
 
 def _values(text: str) -> Iterator[Any]:
-    """Yield every outermost JSON value in a text, or what Python would read as one."""
+    """Yield every outermost JSON value in a text that may hold an answer, or what Python would read as one."""
     decoder = json.JSONDecoder()
-    position, starts = 0, 0
-    while starts < _MOST_STARTS and (start := _first_of("{[", text, position)) is not None:
+    last = max((found.start() for found in _KEY.finditer(text)), default=-1)
+    position, starts, literals = 0, 0, _MOST_LITERALS
+    while (start := _OPENING.search(text, position)) is not None and start.start() <= last:
         starts += 1
+        if starts == _MOST_STARTS:
+            position = max(start.start(), _late(text, last))
+            start = _OPENING.search(text, position) or start
+        elif starts > 2 * _MOST_STARTS:
+            return
+        at = start.start()
         try:
-            value, position = decoder.raw_decode(text, start)
+            value, position = decoder.raw_decode(text, at)
         except (ValueError, RecursionError):
-            end = _closing(text, start)
-            position = start + 1
+            position = at + 1
+            if literals <= 0 or _KEY.search(text, at, at + _LONGEST_LITERAL) is None:
+                continue
+            end = _closing(text, at)
+            literals -= (end or at + _LONGEST_LITERAL) - at
             if end is None:
                 continue
             try:
-                value = ast.literal_eval(re.sub(r"\bnull\b", "None", text[start:end]))
-            except (ValueError, SyntaxError, RecursionError, MemoryError):
+                value = _literal(text[at:end])
+            except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
                 continue
             position = end
         yield value
 
 
-def _first_of(characters: str, text: str, position: int) -> int | None:
-    found = [at for character in characters if (at := text.find(character, position)) >= 0]
-    return min(found, default=None)
+def _late(text: str, last: int) -> int:
+    """Return where the last openings before the last key begin."""
+    openings = [found.start() for found in _OPENING.finditer(text, 0, last)]
+    return openings[-_MOST_STARTS:][0] if openings else 0
+
+
+def _literal(text: str) -> Any:
+    with warnings.catch_warnings():
+        # Of escapes that it does not know; they stand as they are.
+        warnings.simplefilter("ignore")
+        return ast.literal_eval(re.sub(r"\bnull\b", "None", text))
 
 
 def _closing(text: str, start: int) -> int | None:
     """Return where the bracket that opens at `start` is closed, quoted text left out; None where it is not."""
     depth, quote = 0, ""
-    for at in range(start, min(len(text), start + 20_000)):
+    for at in range(start, min(len(text), start + _LONGEST_LITERAL)):
         character = text[at]
         if quote:
             quote = "" if character == quote and text[at - 1] != "\\" else quote
@@ -136,26 +169,29 @@ def _closing(text: str, start: int) -> int | None:
 
 
 def _answers(value: Any) -> Iterator[Answer]:
-    if isinstance(value, Mapping):
-        facets = {facet: said for key, said in value.items() if (facet := _KEYS.get(_normal(key).replace("_", " ")))}
-        if facets:
-            yield Answer(**{facet: said if isinstance(said, str) else "" for facet, said in facets.items()})
-        else:
-            for inner in value.values():
-                yield from _answers(inner)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from _answers(inner)
+    """Yield the root causes in a value, however deep, in their order."""
+    left = [value]
+    while left:
+        inner = left.pop()
+        if isinstance(inner, list | tuple):
+            left += reversed(inner)
+        elif isinstance(inner, Mapping):
+            facets = {facet: said for key, said in inner.items() if (facet := _facet(key))}
+            if facets:
+                yield Answer(**{facet: said if isinstance(said, str) else "" for facet, said in facets.items()})
+            else:
+                left += reversed(list(inner.values()))
+
+
+def _facet(key: object) -> str | None:
+    return _KEYS.get(_normal(key).replace("_", " "))
 
 
 def _best(answers: Sequence[Answer], points: Points, zone: tzinfo) -> int:
-    size = max(points.roots, len(answers))
-    gains = [[0] * size for _ in range(size)]
-    for index in range(points.roots):
-        for position, answer in enumerate(answers):
-            gains[index][position] = _met(answer, points, index, zone)
-    order = first_best_order(gains)
-    return sum(gains[index][position] for index, position in enumerate(order))
+    gains = [[_met(answer, points, index, zone) for answer in answers] for index in range(points.roots)]
+    if not answers:
+        return 0
+    return max(map(max, gains)) if len(gains) == 1 or len(answers) == 1 else best_sum(gains)
 
 
 def _met(answer: Answer, points: Points, index: int, zone: tzinfo) -> int:

@@ -13,6 +13,8 @@ from datetime import datetime
 from functools import lru_cache
 from itertools import permutations
 
+from rcabench.scoring.openrca.pattern import Said, root_causes
+
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 TOLERANCE_SECONDS = 60
 """Inclusive."""
@@ -21,12 +23,6 @@ _FEW = 6
 """Up to so many root causes all orders are tried; beyond, the first best one is built without trying all."""
 
 
-def _key(name: str, group: str) -> str:
-    return rf'(?:"root cause {name}":\s*"(?P<{group}>.*?)")?'
-
-
-_KEYS = r",?\s*".join((_key("occurrence datetime", "time"), _key("component", "component"), _key("reason", "reason")))
-_ANSWER = re.compile(rf"\{{\s*{_KEYS}\s*\}}")
 _NTH = r"The (?:\d+-th|only)"
 _COMPONENT = re.compile(rf"{_NTH} predicted root cause component is ([^\n]+)")
 _REASON = re.compile(rf"{_NTH} predicted root cause reason is ([^\n]+)")
@@ -35,8 +31,6 @@ _TIME = re.compile(rf"{_NTH} root cause occurrence time is within 1 minutes \(i\
 _USUAL_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} (?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}")
 """Not 24:00:00, which later versions of Python read as ISO 8601 does, and `strptime` refuses."""
 
-_Said = tuple[str, str, str]
-"""Time, component and reason of an answer."""
 _Wanted = tuple[str | None, str | None, str | None]
 """Component, reason and time of a root cause, in the evaluator's order; None for what does not count."""
 
@@ -105,7 +99,7 @@ def evaluate(prediction: str, scoring_points: str) -> Result:
     total = points.total
     if total == 0:
         raise ValueError(f"these scoring points hold no criterion: {scoring_points!r}")
-    answers = _ANSWER.findall(prediction)
+    answers = root_causes(prediction)
     passing = _passing(answers, points) if len(answers) == points.roots else ()
     failing = {*points.components, *points.reasons, *points.times}.difference(passing)
     exact = len(passing) / total
@@ -115,7 +109,7 @@ def evaluate(prediction: str, scoring_points: str) -> Result:
 def answers_in(prediction: str) -> tuple[Answer, ...]:
     """Return every object in a text that looks like a root cause; an empty pair of braces is one too."""
     return tuple(
-        Answer(time=time, component=component, reason=reason) for time, component, reason in _ANSWER.findall(prediction)
+        Answer(time=time, component=component, reason=reason) for time, component, reason in root_causes(prediction)
     )
 
 
@@ -129,7 +123,7 @@ def points_of(scoring_points: str) -> Points:
     )
 
 
-def _passing(answers: Sequence[_Said], points: Points) -> tuple[str, ...]:
+def _passing(answers: Sequence[Said], points: Points) -> tuple[str, ...]:
     """Return the criteria that the best order of the answers meets; of equally good orders, the first."""
     asked = _asked(points)
     if len(answers) == 1:
@@ -153,7 +147,7 @@ def _asked(points: Points) -> list[_Wanted]:
     )
 
 
-def _met(answer: _Said, wanted: _Wanted) -> tuple[str, ...]:
+def _met(answer: Said, wanted: _Wanted) -> tuple[str, ...]:
     """Return which criteria of one root cause an answer meets."""
     said_time, said_component, said_reason = answer
     component, reason, time = wanted
@@ -210,6 +204,11 @@ def first_best_order(gains: Sequence[Sequence[int]]) -> tuple[int, ...]:
                 order.append(column)
                 break
     return tuple(order)
+
+
+def best_sum(gains: Sequence[Sequence[int]]) -> int:
+    """Return the largest sum of `gains` in which no row and no column counts twice."""
+    return _best_sum(gains, range(len(gains)), range(len(gains[0]) if gains else 0))
 
 
 def _best_sum(gains: Sequence[Sequence[int]], rows: Sequence[int], columns: Sequence[int]) -> int:
