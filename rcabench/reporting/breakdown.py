@@ -106,7 +106,7 @@ def breakdown_plain(records: Sequence[RunRecord]) -> list[dict[str, Any]]:
 
 def _of_record(record: RunRecord) -> Iterator[Figures]:
     planned = {(s.name, s.onset_given): s.cases * record.manifest.attempts for s in record.manifest.datasets}
-    scripted = scripted_diagnosers(record.manifest)
+    scripted = scripted_diagnosers(record)
     for given in (True, False):
         for diagnoser in record.manifest.diagnosers:
             results = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rcabench.core.errors import RcabenchError
@@ -10,6 +10,8 @@ from rcabench.core.run import DatasetStamp, RunRecord, ScoredDiagnosis
 from rcabench.core.verdict import Candidate, Verdict
 from rcabench.plugins import did_you_mean
 from rcabench.reporting.metric import Kinds, in_order, is_graded
+from rcabench.reporting.scripted import scripted_diagnosers, scripted_notice
+from rcabench.reporting.stand_ins import stand_in_notices, stand_ins
 from rcabench.reporting.statistics import Estimate, holm, mcnemar, paired_difference, sign_flip
 from rcabench.reporting.summary import case_values, run_name
 
@@ -164,7 +166,7 @@ def compare(
     absent = set(metrics) - {row.metric for row in rows}
     if tuple(metrics) != COMPARED:
         notes += [f"not compared: no common case has {metric!r} on both sides" for metric in in_order(absent)]
-    return Comparison(rows=_corrected(rows), notes=(*refused, *notes))
+    return Comparison(rows=_corrected(rows), notes=(*refused, *notes, *_no_models(pairs)))
 
 
 def split_side(text: str) -> tuple[str, str | None]:
@@ -212,6 +214,20 @@ def _meant(record: RunRecord, label: str | None) -> str | None:
     known = record.manifest.diagnosers
     named = [other for other, spec in known.items() if spec.get("name") == label]
     return named[0] if label not in known and len(named) == 1 else label
+
+
+def _no_models(pairs: Sequence[tuple[Side, Side]]) -> Iterator[str]:
+    """Yield what has to stand beside figures that are no model's, of whichever side."""
+    sides = [side for pair in pairs for side in pair]
+    scripted = {id(side.record): scripted_diagnosers(side.record) for side in sides}
+    labels = [str(side) for side in sides if side.diagnoser in scripted[id(side.record)]]
+    notice = scripted_notice(list(dict.fromkeys(labels)))
+    yield from [] if notice is None else [notice]
+    counted = [
+        (str(side), stand_ins(one for one in side.record.results if one.diagnosis.diagnoser == side.diagnoser))
+        for side in sides
+    ]
+    yield from stand_in_notices(counted)
 
 
 def _only(known: Sequence[str], other: str | None) -> str:

@@ -102,7 +102,7 @@ def _run(record: RunRecord) -> dict[str, Any]:
         "started_at": to_plain(manifest.started_at),
         "tenant": tenant,
         "project": project,
-        "scripted": list(scripted_diagnosers(manifest)),
+        "scripted": list(scripted_diagnosers(record)),
         "datasets": [
             {"name": d.name, "digest": d.digest, "cases": d.cases, "onset_given": d.onset_given}
             for d in manifest.datasets

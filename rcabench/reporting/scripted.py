@@ -5,21 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rcabench.core.run import Manifest
+from rcabench.core.agent_span import AgentSpan
+from rcabench.core.run import RunRecord
 
 _NAME = "scripted"
+_ANSWERED_BY = "gen_ai.response.model"
 _PROVIDERS = frozenset({"scripted", "replay"})
 """Providers of models that repeat what somebody wrote; a cassette of a real model's answers is no such thing."""
 
 
-def scripted_diagnosers(manifest: Manifest) -> tuple[str, ...]:
-    """Return the labels of the diagnosers whose declaration in the manifest says that their model is a script.
+def scripted_diagnosers(record: RunRecord) -> tuple[str, ...]:
+    """Return the labels of the diagnosers of which the record says that a script answers them.
 
-    A model says so by `scripted: true`, by a provider that is nothing else, or by a name that begins
-    with `scripted`, as that of the card `configs/models/scripted.yaml` does; anywhere in what its
-    diagnoser declares.
+    A model is declared as one by `scripted: true`, by a provider that is nothing else, or by a name that
+    begins with `scripted`, as that of the card `configs/models/scripted.yaml` does; anywhere in what its
+    diagnoser declares. A card may call a server anything; so what answered, by the spans of the calls, counts too.
     """
-    return tuple(label for label in manifest.diagnosers if _says_so(manifest.declared.get(label)))
+    manifest = record.manifest
+    known = {label for label in manifest.diagnosers if _says_so(manifest.declared.get(label))}
+    # Spans take long to read: they are looked at for those alone who could have been answered by a model.
+    if any(manifest.declared.get(label) for label in manifest.diagnosers if label not in known):
+        known |= {label for (_, _, label, _), spans in record.spans.items() if any(map(_is_answer_of_script, spans))}
+    return tuple(label for label in manifest.diagnosers if label in known)
 
 
 def is_scripted(declared: Any) -> bool:
@@ -46,6 +53,10 @@ def scripted_notice(labels: Sequence[str]) -> str | None:
         f"No language model answered here ({', '.join(labels)}): {whose}. "
         "Figures show the harness, not a model's ability."
     )
+
+
+def _is_answer_of_script(span: AgentSpan) -> bool:
+    return str(span.attributes.get(_ANSWERED_BY)).startswith(_NAME)
 
 
 def _says_so(declared: Any) -> bool:

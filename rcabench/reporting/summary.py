@@ -146,6 +146,7 @@ def _rows(record: RunRecord, right: str | None) -> Iterable[SummaryRow]:
     def key(result: ScoredDiagnosis) -> tuple[str, bool, str]:
         return result.diagnosis.dataset, result.diagnosis.onset_given, result.diagnosis.diagnoser
 
+    scripted = scripted_diagnosers(record)
     groups = {k: tuple(group) for k, group in groupby(sorted(record.results, key=key), key=key)}
     for stamp in record.manifest.datasets:
         # One question for all diagnosers of a table: which answers are right must not depend on who answers.
@@ -153,14 +154,20 @@ def _rows(record: RunRecord, right: str | None) -> Iterable[SummaryRow]:
                     if (name, given) == (stamp.name, stamp.onset_given)]  # fmt: skip
         metric = deciding(together, right)
         for diagnoser in record.manifest.diagnosers:
-            yield _row(record, stamp, diagnoser, groups.pop((stamp.name, stamp.onset_given, diagnoser), ()), metric)
+            results = groups.pop((stamp.name, stamp.onset_given, diagnoser), ())
+            yield _row(record, stamp, diagnoser, results, metric, scripted)
     if groups:
         stray = min(groups)
         raise RecordError(f"{record.folder}: results outside of its plan: (dataset, onset given, diagnoser) = {stray}")
 
 
 def _row(
-    record: RunRecord, stamp: DatasetStamp, diagnoser: str, results: tuple[ScoredDiagnosis, ...], right: str
+    record: RunRecord,
+    stamp: DatasetStamp,
+    diagnoser: str,
+    results: tuple[ScoredDiagnosis, ...],
+    right: str,
+    scripted: Sequence[str],
 ) -> SummaryRow:
     values = case_values(results)
     kinds = Kinds.of(record.scorers)
@@ -182,7 +189,7 @@ def _row(
         expense=expense(results, metric=right),
         repeats=repeats(results, metric=right, attempts=attempts) if attempts > 1 else None,
         context=context_curve(results, metric=right),
-        scripted=diagnoser in scripted_diagnosers(record.manifest),
+        scripted=diagnoser in scripted,
         stand_ins=stand_ins(results),
     )
 

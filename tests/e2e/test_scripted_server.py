@@ -56,7 +56,7 @@ async def test_openai_answer_given_at_once() -> None:
     assert choice["message"]["content"] == SPEAKING.text
     assert choice["message"]["tool_calls"][0]["function"] == {"name": CALL.name, "arguments": CALL.arguments}
     assert choice["finish_reason"] == "tool_calls"
-    assert answer["model"] == "m-1"
+    assert answer["model"] == "scripted"
     assert answer["usage"] == {
         "prompt_tokens": 3,
         "completion_tokens": 24,

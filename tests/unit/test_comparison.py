@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from rcabench.core.run import RunRecord
+from rcabench.core.usage import Usage
 from rcabench.core.verdict import Candidate, Verdict
 from rcabench.reporting.comparison import Incomparable, Paired, compare, split_side
 from rcabench.testing.runs import small_run
@@ -300,3 +301,22 @@ def test_whoever_answers_in_words_alone_is_said_to_be_misread_by_other_scores() 
 
     found = compare(replace(record, results=spoken), record, diagnoser_a="words", diagnoser_b="floor")
     assert any("first::words answers in words alone" in note for note in found.notes)
+
+
+def test_figures_that_are_no_models_are_said_to_be_none() -> None:
+    scripted = _run("1100", declared={"team": {"model": {"provider": "openai", "model": "scripted"}}})
+    other = _run("1000", folder="runs/second")
+    usage = Usage(
+        troubles={"coordination.degraded": 1}, agents={"metric": Usage(troubles={"coordination.degraded": 1})}
+    )
+    degraded = replace(
+        other,
+        results=tuple(
+            replace(one, diagnosis=replace(one.diagnosis, usage=usage, verdict=Verdict())) for one in other.results
+        ),
+    )
+
+    said = compare(scripted, degraded).text()
+    assert "No language model answered here (first::team): its model is a script." in said
+    assert "second::team: no language model contributed to 4 of 4 verdicts" in said
+    assert "language model" not in compare(_run("1100"), other).text()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
+from rcabench.core.agent_span import AgentSpan
 from rcabench.core.run import RunRecord
 from rcabench.core.usage import Usage
 from rcabench.reporting.context import ContextCurve, context_curve
@@ -13,6 +16,7 @@ from rcabench.reporting.scripted import scripted_diagnosers, scripted_notice
 from rcabench.testing.runs import small_run
 
 AC = "service.AC@1"
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def _run(lengths: Sequence[int | None], values: Sequence[float | None] | None = None) -> RunRecord:
@@ -92,7 +96,22 @@ def test_without_lengths_there_is_no_curve() -> None:
 def test_a_model_is_scripted_where_its_declaration_says_so(declared: dict[str, object], scripted: bool) -> None:
     record = small_run({"team": {"a": {AC: 1.0}}, "plain": {"a": {AC: 1.0}}}, declared={"team": declared})
 
-    assert scripted_diagnosers(record.manifest) == (("team",) if scripted else ())
+    assert scripted_diagnosers(record) == (("team",) if scripted else ())
+
+
+@pytest.mark.parametrize(("answered", "scripted"), [("scripted", True), ("gpt-4o-2024-08-06", False), (None, False)])
+def test_a_model_is_scripted_where_a_script_answered_whatever_its_card_calls_it(
+    answered: str | None, scripted: bool
+) -> None:
+    declared = {"team": {"model": {"provider": "openai", "model": "gpt-4o"}}}
+    record = small_run({"plain": {"a": {AC: 1.0}}, "team": {"a": {AC: 1.0}}}, declared=declared)
+    key = next(one.diagnosis.key for one in record.results if one.diagnosis.diagnoser == "team")
+    attributes = {} if answered is None else {"gen_ai.response.model": answered}
+    chat = AgentSpan(
+        trace_id="1", span_id="2", name="chat gpt-4o", kind="client", start=NOW, end=NOW, attributes=attributes
+    )
+
+    assert scripted_diagnosers(replace(record, spans={key: (chat,)})) == (("team",) if scripted else ())
 
 
 def test_who_is_no_script_needs_no_notice() -> None:

@@ -49,7 +49,7 @@ def failing(findings: dict[str, Finding]) -> list[str]:
 async def test_a_model_that_calls_tools_and_answers_in_json_is_found_to_work() -> None:
     findings = await checked(Strongest())
     assert failing(findings) == []
-    assert findings["key and model"].seen == "answered by m"
+    assert findings["key and model"].seen == "answered by scripted"
     assert findings["latency"].seen == "1.00 s, 1.00 s"
     assert findings["cost of this check"].seen.endswith(" USD by prices of 2026-01-05 (made up for tests)")
     assert findings["streaming"].works is None

@@ -75,7 +75,7 @@ class ScriptedReply:
         finish_reason: None follows from the rest (`tool_calls` or `stop`).
         choices: how many answers the response holds; 0 makes an empty list where the wire has one.
         usage: what is told of tokens; a mapping is put in the provider's place as it is, right or wrong.
-        model: which model claims to answer; None is the one that was asked for.
+        model: which model claims to answer: a script, by whatever card it is reached; None is the one asked for.
         status: of HTTP; 400 and more make the provider's error of that status.
         fault: an error with its own wording; comes before `status`.
         message: of the error.
@@ -95,7 +95,7 @@ class ScriptedReply:
     finish_reason: FinishReason | None = None
     choices: int = 1
     usage: UsageReport | TokenCount | Mapping[str, Any] = UsageReport.COUNTED
-    model: str | None = None
+    model: str | None = "scripted"
     status: int = 200
     fault: Fault | None = None
     message: str = "scripted"
