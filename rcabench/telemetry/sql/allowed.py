@@ -44,10 +44,10 @@ _RANKING: Mapping[str, int] = {
     **dict.fromkeys(("arg_max", "arg_min", "argmax", "argmin", "max_by", "min_by"), 2),
 }
 """Usual number of arguments; with one more these return a list of the first so many."""
-_JSON_READERS = frozenset({"->", "->>", "json_extract", "json_extract_path_text", "json_extract_string"})
+_JSON_READERS = frozenset({"->>", "json_extract", "json_extract_path_text", "json_extract_string"})
 _REPLACING = frozenset({"replace", "regexp_replace"})
 _COMPUTING = """
-+ - * / // % ** ^ & | ~ << >> ~~ !~~ ~~* !~~* ~~~ ^@ -> ->> @> <@ &&
++ - * / // % ** ^ & | ~ << >> ~~ !~~ ~~* !~~* ~~~ ^@ ->> @> <@ &&
 like_escape not_like_escape ilike_escape not_ilike_escape
 any_value approx_count_distinct arbitrary arg_max arg_min argmax argmin avg bool_and bool_or corr count
 count_if count_star countif covar_pop covar_samp entropy favg first fsum kurtosis last mad max max_by mean median
