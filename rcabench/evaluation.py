@@ -136,6 +136,7 @@ def evaluate(
     concurrency: int = 1,
     cassettes: str = "auto",
     spending: Spending = UNLIMITED,
+    total_usd: float | None = None,
     limit: int | None = None,
     out: Path | str | None = None,
     scorers: Scorer | str | Sequence[Scorer | str] = (),
@@ -158,6 +159,8 @@ def evaluate(
             `concurrent = True`, or for a function, `method.concurrent = True`.
         cassettes: what becomes of calls to models: `auto`, `record`, `replay` or `off`; see `core.session.TapeMode`.
         spending: what the models of one diagnosis may cost.
+        total_usd: once the diagnoses have cost that much, no further one is begun; with `out`, the same call with
+            a higher one goes on. What was not begun is missing from the report.
         limit: take the first so many cases.
         out: folder to keep the run in, to resume it or to report from it; None keeps nothing on disk.
         scorers: one or several beside those that are installed; each an object with `score(incident, truth, verdict)`,
@@ -182,6 +185,7 @@ def evaluate(
         "concurrency": concurrency,
         "cassettes": cassettes,
         "spending": asdict(spending),
+        "total_usd": total_usd,
         "cases": [case.incident.id for case in dataset.cases] if isinstance(dataset, Dataset) else [],
         "limit": limit,
     }
@@ -196,11 +200,13 @@ def _refuse_faults(lineup: _Lineup, plan: Plan) -> None:
     """Let objects say what keeps them from working, as plug-ins do."""
     if plan.cassettes is not TapeMode.REPLAY:
         checked: dict[str, object] = dict(lineup.objects)
+        # A limit on all diagnoses is one on money too, which cannot be kept where there are no prices.
+        limits = plan.spending if plan.spending.usd is not None else replace(plan.spending, usd=plan.total_usd)
         faults = [
             f"{label}: {fault}"
             for label, one in checked.items()
             if isinstance(one, Scrutable)
-            for fault in one.faults(plan.spending)
+            for fault in one.faults(limits)
         ]
         if faults:
             raise ConfigError("evaluate()", faults)

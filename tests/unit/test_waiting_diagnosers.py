@@ -397,6 +397,18 @@ def _without_estimate(result: ScoredDiagnosis) -> ScoredDiagnosis:
     return replace(result, diagnosis=replace(diagnosis, usage=usage, verdict=verdict))
 
 
+def test_evaluate_stops_at_a_total_and_goes_on_with_a_higher_one(tiny_dataset: Path, tmp_path: Path) -> None:
+    for total, made, new in ((0.5, 2, 2), (1.0, 4, 2), (None, CASES, 3)):
+        waiting = Waiting(usd=0.25)
+        report = evaluate(waiting, tiny_dataset, total_usd=total, out=tmp_path / "run")
+        assert (len(report.record.results), len(waiting.sessions)) == (made, new)
+
+
+def test_evaluate_refuses_a_total_that_a_method_without_prices_cannot_keep(tiny_dataset: Path) -> None:
+    with pytest.raises(ConfigError, match="no prices"):
+        evaluate(Declared(), tiny_dataset, total_usd=1.0)
+
+
 def test_money_of_diagnoses_in_flight_counts(tiny_dataset: Path, tmp_path: Path) -> None:
     class Slow(Waiting):
         async def work(self, session: Session) -> None:
