@@ -54,11 +54,6 @@ class Layers:
             found.append("processes: without seccomp, code in C can start processes and send signals")
         return tuple(found)
 
-    @property
-    def is_complete(self) -> bool:
-        """Whether the kernel keeps files, network and processes."""
-        return not self.gaps
-
     def __str__(self) -> str:
         parts = [
             f"Landlock {self.landlock}" if self.landlock else "no Landlock",

@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from rcabench.agents import lineup as lineups
-from rcabench.agents.lineup import load_lineup
+from rcabench.agents.lineup import lineup_names, load_lineup
 from rcabench.agents.llm import lineup as model_lineups
-from rcabench.agents.llm.lineup import Fallback, Flow, Ranking, load_model_lineup, model_lineup_names
+from rcabench.agents.llm.lineup import Fallback, Flow, Ranking, load_model_lineup
 from rcabench.agents.llm.prompts import Prompt, load_prompt, parse_prompt, prompt_names
 from rcabench.agents.pooling import Weights
 from rcabench.core.errors import ConfigError
@@ -114,7 +114,7 @@ def test_the_digest_of_a_prompt_follows_what_the_agent_is_told_and_nothing_else(
     assert parsed(written(tools=[])).digest != one.digest
 
 
-@pytest.mark.parametrize("name", model_lineup_names())
+@pytest.mark.parametrize("name", lineup_names("llm"))
 def test_every_shipped_team_can_be_read(name: str) -> None:
     lineup = load_model_lineup(name)
 
@@ -139,7 +139,7 @@ def test_the_ablations_are_there() -> None:
 
 
 def test_no_two_teams_have_one_digest() -> None:
-    digests = [load_model_lineup(name).digest for name in model_lineup_names()]
+    digests = [load_model_lineup(name).digest for name in lineup_names("llm")]
 
     assert len(set(digests)) == len(digests)
 

@@ -16,10 +16,11 @@ import pandas as pd
 import pytest
 import yaml
 
+from rcabench.agents.lineup import lineup_names
 from rcabench.agents.llm.card import ModelCard
 from rcabench.agents.llm.chat import ChatModel, Reply, Request, Role
 from rcabench.agents.llm.connection import connect
-from rcabench.agents.llm.lineup import Fallback, ModelLineup, load_model_lineup, model_lineup_names
+from rcabench.agents.llm.lineup import Fallback, ModelLineup, load_model_lineup
 from rcabench.agents.llm.meter import Meter
 from rcabench.agents.llm.prompts import load_prompt
 from rcabench.agents.llm.team import LanguageModelTeam, verdict_of
@@ -138,7 +139,7 @@ def troubles(verdict: Verdict, agent: str | None = None) -> Mapping[str, int]:
     return (verdict.usage if agent is None else verdict.usage.agents[agent]).troubles
 
 
-@pytest.mark.parametrize("name", model_lineup_names())
+@pytest.mark.parametrize("name", lineup_names("llm"))
 def test_every_team_finds_the_fault_by_repeating_what_the_strongest_result_says(name: str) -> None:
     verdict, _ = diagnosed(team(name, everybody=Strongest()), small_incident())
     first = verdict.candidates[0]
@@ -189,7 +190,7 @@ def test_spans_tell_who_worked_for_whom(name: str) -> None:
             assert by_id[span.parent_span_id].name.startswith("invoke_agent")
 
 
-@pytest.mark.parametrize("name", model_lineup_names())
+@pytest.mark.parametrize("name", lineup_names("llm"))
 def test_no_request_tells_which_case_it_is(name: str) -> None:
     """Canaries in the id, the dataset and the run's own names are looked for in everything that any model is sent."""
     canaries = ("canary-id", "canary-dataset", "canary-label")

@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 from rcabench.agents.lineup import (
     LANGUAGE_MODEL,
-    lineup_names,
     load_lineup,
     read_team,
     team_file,
@@ -110,11 +109,6 @@ class ModelLineup:
         order = [self.flow, self.ranking, self.fallback, [prompt.name for prompt in self.agents]]
         rest = [prompt.name if prompt else None for prompt in (self.cross_examiner, self.judge)]
         return digest_plain([order, rest, weights, limits, [prompt.digest for prompt in self.prompts]])
-
-
-def model_lineup_names() -> tuple[str, ...]:
-    """Return the names of all teams of language models that ship with the project, sorted."""
-    return lineup_names(LANGUAGE_MODEL)
 
 
 def load_model_lineup(name: str) -> ModelLineup:
