@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from fnmatch import fnmatchcase
+from functools import cache
 from typing import Any
 
 import yaml
@@ -65,6 +66,7 @@ class Constant:
         raise DiagnosisFailed(FailureKind.ERROR, f"agents/constants/{self.answers}.yaml has no answer for this dataset")
 
 
+@cache
 def _systems(name: str) -> tuple[Mapping[str, Any], ...]:
     folder = content_folder("agents") / "constants"
     file = folder / f"{name}.yaml"
