@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
+import json
 import os
-import pickle
+import shutil
 import tarfile
 import tempfile
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import pytest
 from hypothesis import settings
@@ -20,6 +24,7 @@ from rcabench.core.time import TimeWindow
 from rcabench.core.truth import RootCause, Truth
 
 if TYPE_CHECKING:
+    from rcabench.datasets.base import DatasetAdapter
     from rcabench.datasets.folder import Dataset
     from rcabench.datasets.writer import ImportSummary
 
@@ -71,30 +76,80 @@ def shared_archive() -> Callable[[str], Path]:
     return unpacked
 
 
+class ArchiveImport(Protocol):
+    """Gives a published archive as a dataset, with what the import said."""
+
+    def __call__(self, archive: str, adapter: DatasetAdapter, name: str) -> tuple[Dataset, ImportSummary]:
+        """Return the dataset of this name, to be read only; the adapter's options belong into its repr."""
+        ...
+
+
 @pytest.fixture(scope="session")
-def train_ticket(
-    shared_archive: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Dataset, ImportSummary]:
-    """Return the Train Ticket incidents of 2023-01-29 as imported by this very code, once for all tests to read."""
+def imported_archive(shared_archive: Callable[[str], Path]) -> ArchiveImport:
+    """Import archives of real incidents, once for all tests, workers and sessions between which no import changes."""
+    from rcabench.core.codec import from_plain, to_plain
     from rcabench.datasets.folder import Dataset
-    from rcabench.datasets.nezha import Nezha
+    from rcabench.datasets.import_summary import ImportSummary
     from rcabench.datasets.writer import DatasetWriter
 
-    source = shared_archive("nezha-trainticket-2023-01-29")
-    base = tmp_path_factory.getbasetemp()
-    # Workers of pytest-xdist have folders of their own inside of the session's.
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    out, told = shared / "real" / "train-ticket", shared / "train-ticket.summary"
-    with (shared / "train-ticket.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not told.is_file():
-            out.parent.mkdir(exist_ok=True)
-            with DatasetWriter.create(
-                out, name=out.name, card=out.name, importer={"name": "x"}, source=source
-            ) as writer:
-                Nezha().convert(source, writer)
-                told.write_bytes(pickle.dumps(writer.finish()))
-    return Dataset.load(out), pickle.loads(told.read_bytes())
+    code = _digest_of_imports()
+
+    def imported(archive: str, adapter: DatasetAdapter, name: str) -> tuple[Dataset, ImportSummary]:
+        source = shared_archive(archive)
+        key = hashlib.sha256(f"{code} {source.name} {adapter!r} {name}".encode()).hexdigest()[:16]
+        cache = source.parent / "imported"
+        cache.mkdir(exist_ok=True)
+        out, told = cache / key / name, cache / key / "summary.json"
+        with (cache / f"{archive}-{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not told.is_file():
+                _remove_unused(cache)
+                shutil.rmtree(out.parent, ignore_errors=True)
+                out.parent.mkdir()
+                with DatasetWriter.create(out, name=name, card=name, importer={"name": "x"}, source=source) as writer:
+                    adapter.convert(source, writer)
+                    summary = writer.finish()
+                told.write_text(json.dumps(to_plain(summary)), encoding="utf-8")
+            os.utime(out.parent)
+        return Dataset.load(out), from_plain(ImportSummary, json.loads(told.read_text(encoding="utf-8")))
+
+    return imported
+
+
+def _digest_of_imports() -> str:
+    """Return a digest of all that decides what an import writes: the layers up to the adapters', and content files."""
+    digest = hashlib.sha256()
+    for library in ("duckdb", "numpy", "pandas", "pyarrow", "drain3"):
+        digest.update(f"{library} {version(library)}\n".encode())
+    patterns = ("tests/conftest.py", "rcabench/plugins.py", "rcabench/core/**/*.py", "rcabench/telemetry/**/*.py",
+                "rcabench/datasets/**/*.py", "datasets/**/*.*")  # fmt: skip
+    for file in (file for pattern in patterns for file in sorted(REPOSITORY.glob(pattern))):
+        digest.update(str(file.relative_to(REPOSITORY)).encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
+
+
+def _remove_unused(cache: Path) -> None:
+    """Remove copies that no session has asked for since yesterday: other code made them."""
+    for folder in cache.iterdir():
+        if folder.is_dir() and folder.stat().st_mtime < time.time() - 86_400:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def train_ticket(imported_archive: ArchiveImport) -> tuple[Dataset, ImportSummary]:
+    """Return the Train Ticket incidents of 2023-01-29 as imported by this very code."""
+    from rcabench.datasets.nezha import Nezha
+
+    return imported_archive("nezha-trainticket-2023-01-29", Nezha(), "train-ticket")
+
+
+@pytest.fixture(scope="session")
+def real_openrca(imported_archive: ArchiveImport) -> dict[str, tuple[Dataset, ImportSummary]]:
+    """Return OpenRCA's four systems as imported by this very code."""
+    from rcabench.datasets.openrca import OpenRca
+
+    systems = ("bank", "market-cloudbed-1", "market-cloudbed-2", "telecom")
+    return {system: imported_archive("openrca", OpenRca(system=system), f"openrca-{system}") for system in systems}
 
 
 TINY_SERVICES = ("auth", "cart", "search", "web")

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import pandas as pd
 import pytest
@@ -32,15 +32,18 @@ def run(adapter: DatasetAdapter, source: Path, out: Path) -> Imported:
     return Dataset.load(out), summary
 
 
-@pytest.fixture(scope="module")
-def boutique(shared_archive: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Imported:
-    source = shared_archive("nezha-onlineboutique-2022-08-22")
-    return run(Nezha(), source, tmp_path_factory.mktemp("real") / "boutique")
+class ArchiveImport(Protocol):
+    def __call__(self, archive: str, adapter: DatasetAdapter, name: str) -> Imported: ...
 
 
 @pytest.fixture(scope="module")
-def petshop(shared_archive: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Imported:
-    return run(PetShop(), shared_archive("petshop"), tmp_path_factory.mktemp("real") / "petshop")
+def boutique(imported_archive: ArchiveImport) -> Imported:
+    return imported_archive("nezha-onlineboutique-2022-08-22", Nezha(), "boutique")
+
+
+@pytest.fixture(scope="module")
+def petshop(imported_archive: ArchiveImport) -> Imported:
+    return imported_archive("petshop", PetShop(), "petshop")
 
 
 def by_time(dataset: Dataset) -> list[Case]:

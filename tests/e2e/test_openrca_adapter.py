@@ -61,12 +61,6 @@ def made_up(layouts: dict[str, MadeUpLayout], tmp_path_factory: pytest.TempPathF
     return {system: imported(layouts[system].source, root / f"openrca-{system}") for system in MADE_UP}
 
 
-@pytest.fixture(scope="module")
-def real(shared_archive: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Imported]:
-    source, root = shared_archive("openrca"), tmp_path_factory.mktemp("real")
-    return {system: imported(source, root / f"openrca-{system}", OpenRca(system=system)) for system in REAL}
-
-
 def table(dataset: Dataset, name: str) -> pd.DataFrame:
     files = sorted(dataset.folder.glob(f"recordings/*/{name}.parquet"))
     return pd.concat([pd.read_parquet(file) for file in files])
@@ -219,28 +213,30 @@ def test_the_team_and_the_floors_answer_the_made_up_systems(made_up: dict[str, I
         assert cases["openrca.mean"].between(0, 1).all()
 
 
-def test_the_oracle_scores_one_on_every_question(made_up: dict[str, Imported], real: dict[str, Imported]) -> None:
-    for dataset, _ in (*made_up.values(), *real.values()):
+def test_the_oracle_scores_one_on_every_question(
+    made_up: dict[str, Imported], real_openrca: dict[str, Imported]
+) -> None:
+    for dataset, _ in (*made_up.values(), *real_openrca.values()):
         for case in dataset.cases:
             scores = OpenRcaScorer().score(case.incident, case.truth, all_right(case))
             assert {score.name: score.value for score in scores}["openrca.strict"] == 1.0
 
 
-def test_all_335_published_questions_become_incidents(real: dict[str, Imported]) -> None:
-    assert {system: len(dataset.cases) for system, (dataset, _) in real.items()} == REAL
-    assert [skip for _, summary in real.values() for skip in summary.skips] == []
+def test_all_335_published_questions_become_incidents(real_openrca: dict[str, Imported]) -> None:
+    assert {system: len(dataset.cases) for system, (dataset, _) in real_openrca.items()} == REAL
+    assert [skip for _, summary in real_openrca.values() for skip in summary.skips] == []
     double = {system: sum(case.incident.hints.failures == 2 for case in dataset.cases)
-              for system, (dataset, _) in real.items()}  # fmt: skip
+              for system, (dataset, _) in real_openrca.items()}  # fmt: skip
     assert double == {"bank": 18, "market-cloudbed-1": 26, "market-cloudbed-2": 30, "telecom": 0}
-    assert real["telecom"][0].manifest["counts"]["recordings"] == 11
+    assert real_openrca["telecom"][0].manifest["counts"]["recordings"] == 11
 
 
 def test_published_questions_carry_their_words_and_records_their_levels(
-    shared_archive: Callable[[str], Path], real: dict[str, Imported]
+    shared_archive: Callable[[str], Path], real_openrca: dict[str, Imported]
 ) -> None:
     folder = shared_archive("openrca")
     for system, stem in (("bank", "Bank"), ("market-cloudbed-2", "Market-cloudbed-2"), ("telecom", "Telecom")):
-        cases = real[system][0].cases
+        cases = real_openrca[system][0].cases
         assert {case.incident.symptom for case in cases} == {
             q.instruction for q in read_queries(folder / f"query/{stem}.csv")
         }
@@ -249,18 +245,18 @@ def test_published_questions_carry_their_words_and_records_their_levels(
         assert {(cause.onset, cause.pod or cause.host or cause.service) for cause in causes} == onsets
 
 
-def test_labels_without_telemetry_are_imported_with_a_notice_that_says_so(real: dict[str, Imported]) -> None:
-    assert any("11 of 11 day(s) have no telemetry" in notice for notice in real["telecom"][1].notices)
-    assert any("8 of 9 day(s) have no telemetry" in notice for notice in real["bank"][1].notices)
-    assert not real["telecom"][1].rows.get("metrics")
+def test_labels_without_telemetry_are_imported_with_a_notice_that_says_so(real_openrca: dict[str, Imported]) -> None:
+    assert any("11 of 11 day(s) have no telemetry" in notice for notice in real_openrca["telecom"][1].notices)
+    assert any("8 of 9 day(s) have no telemetry" in notice for notice in real_openrca["bank"][1].notices)
+    assert not real_openrca["telecom"][1].rows.get("metrics")
 
 
 def test_the_real_half_hour_of_bank_metrics_is_imported_to_the_row(
-    shared_archive: Callable[[str], Path], real: dict[str, Imported]
+    shared_archive: Callable[[str], Path], real_openrca: dict[str, Imported]
 ) -> None:
     folder = shared_archive("openrca") / "telemetry/Bank/2021_03_04/metric"
     containers, apps = pd.read_csv(folder / "metric_container.csv"), pd.read_csv(folder / "metric_app.csv")
-    dataset, summary = real["bank"]
+    dataset, summary = real_openrca["bank"]
     metrics = table(dataset, "metrics")
 
     assert (len(containers), len(apps)) == (26_990, 341)
@@ -280,8 +276,8 @@ def test_the_real_half_hour_of_bank_metrics_is_imported_to_the_row(
     assert units.to_dict() == {"rr": "%", "sr": "%"}
 
 
-def test_the_incident_of_the_real_half_hour_sees_its_metrics(real: dict[str, Imported]) -> None:
-    dataset, _ = real["bank"]
+def test_the_incident_of_the_real_half_hour_sees_its_metrics(real_openrca: dict[str, Imported]) -> None:
+    dataset, _ = real_openrca["bank"]
     seen = []
     for case in dataset.cases:
         if case.recording == "2021-03-04":
@@ -397,9 +393,9 @@ def test_more_failures_than_half_hours_are_refused(tmp_path: Path) -> None:
         write_openrca_layout(tmp_path, "bank", hours=2, faults=4)
 
 
-def test_what_is_asked_covers_all_three_levels_of_a_component(real: dict[str, Imported]) -> None:
+def test_what_is_asked_covers_all_three_levels_of_a_component(real_openrca: dict[str, Imported]) -> None:
     levels = {Aspect.HOST, Aspect.SERVICE, Aspect.POD}
-    for dataset, _ in real.values():
+    for dataset, _ in real_openrca.values():
         for case in dataset.cases:
             assert levels & set(case.incident.asked) in (set(), levels)
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import subprocess
 import sys
-import tarfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
+from rcabench.agents.baselines.random_choice import RandomChoice
 from rcabench.core.run import RunRecord
+from rcabench.datasets.folder import Dataset
+from rcabench.datasets.writer import ImportSummary
 from rcabench.record import read_run
+from rcabench.telemetry.memory import MemoryTelemetry
 
-SYSTEMS = ("bank", "telecom", "market-cloudbed-1", "market-cloudbed-2")
-ARCHIVE = Path(__file__).parents[2].parent / "shared" / "data" / "openrca.tar.xz"
-pytestmark = pytest.mark.skipif(not ARCHIVE.is_file(), reason="needs the shared archive openrca.tar.xz")
+# One worker makes the run, all tests of it read it.
+pytestmark = pytest.mark.xdist_group("openrca-archive")
 
 
 def rcabench(*arguments: str | Path) -> str:
@@ -28,23 +31,23 @@ def rcabench(*arguments: str | Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One run over all four systems: the archived answers, the fitted constant, the floors."""
-    folder = tmp_path_factory.mktemp("openrca")
-    with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(folder / "archive", filter="data")
-    (answers,) = (folder / "archive").rglob("predictions")
-    datasets: list[str | Path] = []
-    for system in SYSTEMS:
-        name = f"openrca-{system}"
-        rcabench("datasets", "import", "openrca", answers.parent, "--option", f"system={system}",
-                 "--name", name, "--out", folder / name)  # fmt: skip
-        datasets += ["--dataset", folder / name]
-    diagnosers = [
-        part for spec in (f"recorded:answers={answers}", "constant", "prior", "random") for part in ("-x", spec)
-    ]
-    rcabench("run", *datasets, *diagnosers, "--onset", "hidden", "--out", folder / "run")
-    return folder / "run"
+def run(
+    shared_archive: Callable[[str], Path],
+    real_openrca: dict[str, tuple[Dataset, ImportSummary]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """One run over all four systems: the archived answers, the fitted constant, the floor that saw no label."""
+    out = tmp_path_factory.mktemp("openrca") / "run"
+    datasets = [part for dataset, _ in real_openrca.values() for part in ("--dataset", dataset.folder)]
+    answers = shared_archive("openrca") / "predictions"
+    diagnosers = [part for spec in (f"recorded:answers={answers}", "constant", "prior") for part in ("-x", spec)]
+    rcabench("run", *datasets, *diagnosers, "--onset", "hidden", "--out", out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def record(run: Path) -> RunRecord:
+    return read_run(run)
 
 
 def right(record: RunRecord, diagnoser: str, score: str = "openrca.strict") -> Mapping[str, tuple[float, int]]:
@@ -58,8 +61,7 @@ def right(record: RunRecord, diagnoser: str, score: str = "openrca.strict") -> M
     return {name.removeprefix("openrca-"): count for name, count in found.items()}
 
 
-def test_the_archived_answers_are_right_as_often_as_published(run: Path) -> None:
-    record = read_run(run)
+def test_the_archived_answers_are_right_as_often_as_published(record: RunRecord) -> None:
     strict = right(record, "recorded")
 
     assert strict == {
@@ -70,28 +72,37 @@ def test_the_archived_answers_are_right_as_often_as_published(run: Path) -> None
     assert total / 335 == pytest.approx(0.1903, abs=5e-5)
 
 
-def test_the_constant_fitted_on_the_labels_is_right_in_twenty_five(run: Path) -> None:
-    strict = right(read_run(run), "constant")
+def test_the_constant_fitted_on_the_labels_is_right_in_twenty_five(record: RunRecord) -> None:
+    strict = right(record, "constant")
 
     assert {system: count for system, (count, _) in strict.items()} == {
         "bank": 12, "telecom": 8, "market-cloudbed-1": 2, "market-cloudbed-2": 3,
     }  # fmt: skip
 
 
-def test_the_floor_that_saw_no_label_of_the_question_is_right_as_often_as_the_fitted_constant(run: Path) -> None:
-    strict = right(read_run(run), "prior")
+def test_the_floor_that_saw_no_label_of_the_question_is_right_as_often_as_the_fitted_constant(
+    record: RunRecord,
+) -> None:
+    strict = right(record, "prior")
 
     assert {system: count for system, (count, _) in strict.items()} == {
         "bank": 15, "telecom": 8, "market-cloudbed-1": 0, "market-cloudbed-2": 3,
     }  # fmt: skip
 
 
-def test_offered_components_at_random_are_answered_to_every_question(run: Path) -> None:
-    record = read_run(run)
-    guesses = [r.diagnosis.verdict for r in record.results if r.diagnosis.diagnoser == "random"]
+def test_offered_components_at_random_are_answered_to_every_question(
+    real_openrca: dict[str, tuple[Dataset, ImportSummary]],
+) -> None:
+    silent = MemoryTelemetry()
+    guesses = {
+        system: [asyncio.run(RandomChoice().diagnose(case.incident, silent)) for case in dataset.cases]
+        for system, (dataset, _) in real_openrca.items()
+    }
 
-    assert len(guesses) == 335
-    assert all(verdict is not None and len(verdict.candidates) in (14, 43, 56) for verdict in guesses)
+    assert sum(map(len, guesses.values())) == 335
+    assert {system: {len(verdict.candidates) for verdict in told} for system, told in guesses.items()} == {
+        "bank": {14}, "telecom": {43}, "market-cloudbed-1": {56}, "market-cloudbed-2": {56},
+    }  # fmt: skip
 
 
 def test_a_comparison_over_all_systems_does_not_say_that_the_agent_is_better(run: Path) -> None:
