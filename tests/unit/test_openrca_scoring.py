@@ -242,6 +242,30 @@ def test_files_that_do_not_belong_together_are_refused_with_what_is_wrong(
         score_files(predictions, queries, zone=EAST)
 
 
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("prediction\nx\n".encode("utf-16"), "is no UTF-8"),
+        (b"row_id;prediction\n0;x\n", "row 1: has no column 'prediction'.*commas between them"),
+        (b'prediction\nx\n"y\n', "row 3: is no CSV"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused_with_what_is_wrong(tmp_path: Path, content: bytes, problem: str) -> None:
+    queries = write_csv(
+        tmp_path / "q.csv", ("task_index", "instruction", "scoring_points"), [("task_3", "?", POINTS)] * 2
+    )
+    (tmp_path / "p.csv").write_bytes(content)
+
+    with pytest.raises(DataError, match=problem):
+        score_files(tmp_path / "p.csv", queries, zone=EAST)
+
+
+@pytest.mark.parametrize("zone", ["Mars", "../etc", "Asia", ""])
+def test_a_zone_that_does_not_exist_is_refused(zone: str) -> None:
+    with pytest.raises(ValueError, match="zone is"):
+        OpenRca(zone=zone)
+
+
 def test_a_query_without_criteria_is_refused_by_row(tmp_path: Path) -> None:
     queries = write_csv(
         tmp_path / "q.csv", ("task_index", "instruction", "scoring_points"), [("t", "?", POINTS), ("t", "?", "nothing")]

@@ -43,7 +43,11 @@ class OpenRca:
             raise ValueError(f"no system {self.system!r}{did_you_mean(self.system, SYSTEMS)}")
         # YAML reads an unquoted day as a date, and one day needs no list.
         given = [self.days] if isinstance(self.days, str | date) else self.days
-        object.__setattr__(self, "days", tuple(date.fromisoformat(str(day)).isoformat() for day in given))
+        try:
+            days = tuple(date.fromisoformat(str(day)).isoformat() for day in given)
+        except ValueError:
+            raise ValueError(f"days is {self.days!r}; expected days such as 2021-03-04") from None
+        object.__setattr__(self, "days", days)
 
     def card_for(self, source: Path) -> str:
         """Return the name of the card that fits what lies at `source`.

@@ -150,6 +150,7 @@ def _row_id(file: Path, row: int, text: str) -> float | None:
 
 
 def _rows(file: Path, needed: Sequence[str]) -> Sequence[dict[str, str]]:
+    rows: list[dict[str, str]] = []
     csv.field_size_limit(min(_LONGEST_CELL, sys.maxsize))
     try:
         # Line ends inside of a cell belong to it: a criterion that ends in \r is another criterion.
@@ -157,7 +158,18 @@ def _rows(file: Path, needed: Sequence[str]) -> Sequence[dict[str, str]]:
             reader = csv.DictReader(stream, strict=True)
             missing = [name for name in needed if name not in (reader.fieldnames or ())]
             if missing:
-                raise DataError(file, f"has no column {missing[0]!r}; it has {list(reader.fieldnames or ())}")
-            return [{key: value or "" for key, value in row.items() if key is not None} for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(file, f"cannot be read as CSV: {error}") from None
+                raise DataError(
+                    file, f"has no column {missing[0]!r}; it has {list(reader.fieldnames or ())}", row=1,
+                    remedy=f"the first row names the columns, commas between them: {','.join(needed)}",
+                )  # fmt: skip
+            for row in reader:
+                rows.append({key: value or "" for key, value in row.items() if key is not None})
+    except OSError as error:
+        raise DataError(file, f"cannot be read: {error.strerror}", remedy="check the path") from None
+    except UnicodeDecodeError as error:
+        raise DataError(file, f"is no UTF-8: {error.reason} at byte {error.start}", remedy="save it as UTF-8") from None
+    except csv.Error as error:
+        raise DataError(
+            file, f"is no CSV: {error}", row=len(rows) + 2, remedy="quotes within a cell are doubled"
+        ) from None
+    return rows

@@ -36,6 +36,9 @@ class OpenRca:
     Attributes:
         zone: of times that name none; OpenRCA's telemetry and answers are in UTC+8.
 
+    Raises:
+        ValueError: there is no such zone.
+
     Example:
         >>> from dataclasses import replace
         >>> from rcabench.core.incident import Aspect
@@ -56,7 +59,12 @@ class OpenRca:
     pooled: ClassVar[tuple[str, ...]] = (*_NAMES, _FORMAT_LOSS, _MISSING, _EXTRA)
 
     def __post_init__(self) -> None:
-        ZoneInfo(self.zone)
+        try:
+            ZoneInfo(self.zone)
+        except (KeyError, ValueError, OSError):
+            raise ValueError(
+                f"zone is {self.zone!r}; expected one of the IANA database, such as Asia/Shanghai"
+            ) from None
 
     def speaks_about(self, dataset: str) -> bool:
         """Return whether a dataset is one of OpenRCA's, by its name; `scoring/reasons/` says which are."""
