@@ -11,19 +11,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from rcabench.agents.llm.openrca.answer import keys_asked
 from rcabench.agents.llm.openrca.prompting import CHOICES, STYLES, OpenRcaPrompting
+from rcabench.cli.app import app
 from rcabench.core.diagnosis import FailureKind
 from rcabench.core.run import RunRecord
 from rcabench.core.truth import Case
 from rcabench.datasets.folder import Dataset
+from rcabench.datasets.openrca import OpenRca
 from rcabench.datasets.openrca.records import ZONE
+from rcabench.datasets.writer import DatasetWriter
 from rcabench.record import read_run
 from rcabench.telemetry.parquet import ParquetTelemetry
 from rcabench.telemetry.replay import Replay
 from rcabench.testing.openrca_layout import write_openrca_layout
 from rcabench.testing.scripted import Fault, ScriptedReply, ScriptedRequest, ScriptedServer
+
+# One worker makes the run, all tests of it read it.
+pytestmark = pytest.mark.xdist_group("openrca-baselines")
 
 SYSTEM = "market-cloudbed-1"
 CASES = 2
@@ -41,10 +48,11 @@ def rcabench(*arguments: str | Path, environment: Mapping[str, str] | None = Non
 
 
 def imported(folder: Path, system: str) -> Dataset:
-    write_openrca_layout(folder / "source", system, hours=2, faults=3)
-    rcabench("datasets", "import", "openrca", folder / "source", "--option", f"system={system}",
-             "--name", f"openrca-{system}", "--out", folder / f"openrca-{system}")  # fmt: skip
-    return Dataset.load(folder / f"openrca-{system}")
+    made, out = write_openrca_layout(folder / "source", system, hours=2, faults=3), folder / f"openrca-{system}"
+    with DatasetWriter.create(out, name=out.name, card=out.name, importer={"name": "x"}, source=made.source) as writer:
+        OpenRca(system=system).convert(made.source, writer)
+        writer.finish()
+    return Dataset.load(out)
 
 
 @pytest.fixture(scope="module")
@@ -130,14 +138,17 @@ def test_the_run_can_be_verified_without_the_server(run: Path) -> None:
     rcabench("verify", run, environment={"RCABENCH_SCRIPTED_URL": "http://127.0.0.1:9/v1"})
 
 
-def test_prompts_over_the_context_are_failures_that_stay_in_n(dataset: Dataset, tmp_path: Path) -> None:
+def test_prompts_over_the_context_are_failures_that_stay_in_n(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def too_long(_request: ScriptedRequest) -> ScriptedReply:
         return ScriptedReply(fault=Fault.CONTEXT_OVERFLOW)
 
     with ScriptedServer(too_long).in_thread() as server:
-        rcabench("run", "--dataset", dataset.folder, "-x", PROMPTING[0], "--onset", "hidden", "--limit", "1",
-                 "--out", tmp_path / "run",
-                 environment={"RCABENCH_SCRIPTED_URL": f"{server.url}/v1"})  # fmt: skip
+        monkeypatch.setenv("RCABENCH_SCRIPTED_URL", f"{server.url}/v1")
+        arguments = ["run", "--dataset", dataset.folder, "-x", PROMPTING[0], "--onset", "hidden", "--limit", "1",
+                     "--out", tmp_path / "run"]  # fmt: skip
+        assert CliRunner().invoke(app, [str(argument) for argument in arguments]).exit_code == 0
     record = read_run(tmp_path / "run")
 
     kinds = {result.diagnosis.failure.kind for result in record.results if result.diagnosis.failure}

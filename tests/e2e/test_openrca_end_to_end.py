@@ -18,6 +18,9 @@ from rcabench.testing.openrca_layout import write_openrca_layout
 from rcabench.testing.scripted import ScriptedReply, ScriptedRequest, ScriptedServer
 from rcabench.testing.scripted.rca_agent import RcaAgentScript
 
+# One worker makes the run, all tests of it read it.
+pytestmark = pytest.mark.xdist_group("openrca-end-to-end")
+
 SYSTEMS = {"bank": 2, "market-cloudbed-1": 2}
 """System -> failures, and so queries."""
 
@@ -117,7 +120,8 @@ def test_one_report_shows_them_all_as_a_table_and_as_pages(run: Path, tmp_path: 
 def test_a_run_is_verified_without_the_server_by_running_the_code_again(datasets: list[Path], tmp_path: Path) -> None:
     with ScriptedServer(Everybody()).in_thread() as server:
         rcabench("run", "--dataset", datasets[0], "-x", "openrca_rca_agent:model=scripted", "--onset", "hidden",
-                 "--out", tmp_path / "run", environment={"RCABENCH_SCRIPTED_URL": f"{server.url}/v1"})  # fmt: skip
+                 "--limit", "1", "--out", tmp_path / "run",
+                 environment={"RCABENCH_SCRIPTED_URL": f"{server.url}/v1"})  # fmt: skip
 
     rcabench("verify", tmp_path / "run", environment={"RCABENCH_SCRIPTED_URL": "http://127.0.0.1:9/v1"})
 

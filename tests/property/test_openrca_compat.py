@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from datetime import datetime
+from functools import cache
 from itertools import permutations
 
 import pytest
@@ -103,11 +104,16 @@ def slow_score(prediction: str, points: str) -> float:
 
 
 def within_a_minute(said: str, true: str) -> bool:
+    one, other = moment(said), moment(true)
+    return one is not None and other is not None and -60 <= (one - other).total_seconds() <= 60
+
+
+@cache
+def moment(text: str) -> datetime | None:
     try:
-        moments = [datetime.strptime(f"{text}+0000", "%Y-%m-%d %H:%M:%S%z") for text in (said, true)]
+        return datetime.strptime(f"{text}+0000", "%Y-%m-%d %H:%M:%S%z")
     except ValueError:
-        return False
-    return -60 <= (moments[0] - moments[1]).total_seconds() <= 60
+        return None
 
 
 COMPONENTS = ("Mysql02", "Tomcat01", "node-4", "db_003")

@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,11 @@ def two_steps(number: int) -> str:
     return PLAN if number < 3 else DONE
 
 
+@cache
+def recorded() -> Telemetry:
+    return small_telemetry()
+
+
 async def diagnosed(
     policy: Policy,
     *,
@@ -96,7 +102,7 @@ async def diagnosed(
     with session(opened or Session()):
         return await OpenRcaAgent(model="scripted", **options).verdict(
             incident,
-            telemetry or Replay.of(incident, small_telemetry()),
+            telemetry or Replay.of(incident, recorded()),
             lambda opened, meter: lambda agent: connect(CARD, opened, meter, agent, wire=wire),
         )
 
@@ -138,17 +144,15 @@ async def test_code_that_is_not_mended_in_two_tries_fails_its_step_and_nothing_e
     "hostile",
     [
         "print(open('/etc/passwd').read())",
-        "import socket; socket.create_connection(('127.0.0.1', 80))",
-        "import os; os.fork()",
         "import os; os.kill(os.getppid(), 9)",
-        "import rcabench.core.truth",
         "import os; os._exit(1)",
         "x = bytearray(10**13)",
         "while True: pass",
     ],
 )
 async def test_hostile_code_fails_its_step_and_the_run_goes_on(hostile: str) -> None:
-    verdict = await diagnosed(RcaAgentScript(hostile=hostile), step_seconds=0.5)
+    """One of each way to fail; tests/e2e/test_sandbox_attacks.py tries them all."""
+    verdict = await diagnosed(RcaAgentScript(hostile=hostile), step_seconds=0.25)
 
     told = "\n".join(turn.text for turn in verdict.transcript)
     assert "root:" not in told
@@ -257,7 +261,7 @@ async def test_a_replay_comes_to_the_identical_verdict_without_a_model(tmp_path:
         with Cassette(tmp_path / "tape.jsonl", key) as tape:
             opened = Session(key=key, tape=tape, mode=mode)
             answers: Policy = wire or Fixed([ScriptedReply(status=500)])
-            verdict = await diagnosed(answers, opened=opened, step_seconds=0.5)
+            verdict = await diagnosed(answers, opened=opened, step_seconds=0.25)
         assert opened.misses == []
         verdicts.append(to_plain(replace(verdict, usage=None)))
 
@@ -287,7 +291,7 @@ async def test_a_diagnosis_that_is_cancelled_leaves_nothing(monkeypatch: pytest.
             break
     else:
         pytest.fail("no telemetry was handed over")
-    await asyncio.sleep(1.0)
+    await asyncio.sleep(0.5)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -297,7 +301,7 @@ async def test_a_diagnosis_that_is_cancelled_leaves_nothing(monkeypatch: pytest.
 
 def test_telemetry_is_handed_over_whole_and_cut_to_what_may_be_seen(tmp_path: Path) -> None:
     incident = asked()
-    replay = Replay.of(incident, small_telemetry())
+    replay = Replay.of(incident, recorded())
     tables = hand_over(incident, replay, tmp_path)
 
     assert [table.name for table in tables] == ["metrics", "spans", "logs", "events", "topology"][: len(tables)]
@@ -333,7 +337,7 @@ def test_what_is_too_much_is_cut_around_the_window_and_said(tmp_path: Path) -> N
 
 def test_a_budget_that_is_used_up_is_said_and_ends_nothing(tmp_path: Path) -> None:
     incident = asked()
-    replay = Replay.of(incident, small_telemetry(), budget=Budget(queries=2))
+    replay = Replay.of(incident, recorded(), budget=Budget(queries=2))
     tables = hand_over(incident, replay, tmp_path)
 
     assert [table.name for table in tables if table.rows] == ["metrics"]
