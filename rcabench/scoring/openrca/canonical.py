@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any
 
+from rcabench.scoring.openrca import compat
 from rcabench.scoring.openrca.compat import TOLERANCE_SECONDS, Answer, Points, best_sum, points_of
-from rcabench.scoring.openrca.compat import answers_in as answers_by_pattern
+from rcabench.scoring.openrca.pattern import last_start
 
 _KEYS: Mapping[str, str] = {
     "root cause occurrence datetime": "time",
@@ -78,12 +79,17 @@ def evaluate(prediction: str, scoring_points: str, *, zone: tzinfo) -> Parsed:
     points = points_of(scoring_points)
     if points.total == 0:
         raise ValueError(f"these scoring points hold no criterion: {scoring_points!r}")
-    parsed = _judged(answers_in(prediction), points, zone)
-    said = answers_by_pattern(prediction)
-    if len(said) == points.roots:
-        # What the evaluator accepts is an answer too: objects side by side, or all but JSON.
-        return max(parsed, _judged(said, points, zone), key=lambda one: one.score)
-    return parsed
+    answers, start = _last(prediction)
+    said = compat.answers_in(prediction)
+    # One reading and no other: the better one of two would reward who answers twice.
+    if len(answers) != points.roots == len(said) and last_start(prediction) >= start:
+        told = tuple(answer for answer in said if _says(answer))
+        answers = answers if len(told) < len(answers) <= points.roots else told
+    return _judged(answers, points, zone)
+
+
+def _says(answer: Answer) -> bool:
+    return bool(answer.time or answer.component or answer.reason)
 
 
 def _judged(answers: Sequence[Answer], points: Points, zone: tzinfo) -> Parsed:
@@ -98,16 +104,22 @@ def _judged(answers: Sequence[Answer], points: Points, zone: tzinfo) -> Parsed:
 
 def answers_in(prediction: str) -> tuple[Answer, ...]:
     """Return the root causes of the last answer in a text: an object, a list, or objects by number."""
-    found: tuple[Answer, ...] = ()
-    for value in _values(prediction[-_LONGEST:]):
+    return _last(prediction)[0]
+
+
+def _last(text: str) -> tuple[tuple[Answer, ...], int]:
+    """Return the last answer in a text, and where it starts; -1 where there is none."""
+    found: tuple[tuple[Answer, ...], int] = ((), -1)
+    left_out = max(len(text) - _LONGEST, 0)
+    for start, value in _values(text[left_out:]):
         answers = tuple(_answers(value))
         if answers:
-            found = answers
+            found = (answers, left_out + start)
     return found
 
 
-def _values(text: str) -> Iterator[Any]:
-    """Yield every outermost JSON value in a text that may hold an answer, or what Python would read as one."""
+def _values(text: str) -> Iterator[tuple[int, Any]]:
+    """Yield every outermost JSON value that may hold an answer, or what Python reads as one, and where it starts."""
     decoder = json.JSONDecoder()
     last = max((found.start() for found in _KEY.finditer(text)), default=-1)
     position, starts, literals = 0, 0, _MOST_LITERALS
@@ -134,7 +146,7 @@ def _values(text: str) -> Iterator[Any]:
             except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
                 continue
             position = end
-        yield value
+        yield at, value
 
 
 def _late(text: str, last: int) -> int:

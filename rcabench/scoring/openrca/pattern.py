@@ -33,6 +33,18 @@ _ONWARD = r'(?=\s*+,?+\s*+,?+\s*+(?:"root cause |\}))'
 _START, _QUOTE = re.compile(rf"\{{{_ONWARD}"), re.compile(rf'"{_ONWARD}')
 
 
+def last_start(text: str) -> int:
+    """Return where the last such object in a text starts, -1 where there is none.
+
+    Example:
+        >>> last_start('{} or {"root cause component": "db_003"}')
+        6
+    """
+    if _is_short(text):
+        return max((found.start() for found in _OBJECT.finditer(text)), default=-1)
+    return max((start for start, _ in _Text(text).root_causes()), default=-1)
+
+
 def root_causes(text: str) -> list[Said]:
     """Return every object in a text that looks like a root cause, as `re.findall` would with the evaluator's pattern.
 
@@ -40,10 +52,14 @@ def root_causes(text: str) -> list[Said]:
         >>> root_causes('{} or {"root cause component": "db_003"}')
         [('', '', ''), ('', 'db_003', '')]
     """
-    if text.count(_KEY) ** 3 * len(text) <= _MOST_WORK:
+    if _is_short(text):
         found: list[Said] = _OBJECT.findall(text)
         return found
-    return list(_Text(text).root_causes())
+    return [said for _, said in _Text(text).root_causes()]
+
+
+def _is_short(text: str) -> bool:
+    return text.count(_KEY) ** 3 * len(text) <= _MOST_WORK
 
 
 class _Text:
@@ -57,14 +73,14 @@ class _Text:
         for stage in reversed(range(len(_NAMES))):
             self._ends[stage] = [at for at in quotes if self._rest(stage + 1, at + 1) is not None]
 
-    def root_causes(self) -> Iterator[Said]:
+    def root_causes(self) -> Iterator[tuple[int, Said]]:
         at = 0
         while (start := _START.search(self._text, at)) is not None:
             rest = self._rest(0, start.end())
             at = start.end() if rest is None else rest[0]
             if rest is not None:
                 time, component, reason = rest[1]
-                yield time, component, reason
+                yield start.start(), (time, component, reason)
 
     def _rest(self, stage: int, at: int) -> tuple[int, list[str]] | None:
         """Return where an object ends whose keys from `stage` on may follow, and their values."""
