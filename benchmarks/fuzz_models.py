@@ -28,11 +28,11 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from rcabench.agents.llm.card import ModelCard
-from rcabench.agents.llm.client import close_models
-from rcabench.agents.llm.connection import connect
-from rcabench.agents.llm.lineup import load_model_lineup
+from rcabench.agents.llm.models.card import ModelCard
+from rcabench.agents.llm.models.client import close_models
+from rcabench.agents.llm.talk.connection import connect
 from rcabench.agents.llm.team import verdict_of
+from rcabench.agents.llm.teamwork.lineup import load_model_lineup
 from rcabench.core.errors import DiagnosisFailed
 from rcabench.core.question import Question
 from rcabench.core.session import Session, session

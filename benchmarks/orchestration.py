@@ -29,15 +29,15 @@ from importlib.metadata import version
 from itertools import pairwise
 from typing import Any
 
-from rcabench.agents.llm import workroom
-from rcabench.agents.llm.card import ModelCard
-from rcabench.agents.llm.chat import Reply, Request, Role, TokenCount, ToolCall, ToolSpec
-from rcabench.agents.llm.connection import connect
-from rcabench.agents.llm.lineup import load_model_lineup
-from rcabench.agents.llm.meter import Meter
+from rcabench.agents.llm.models.card import ModelCard
+from rcabench.agents.llm.models.chat import Reply, Request, Role, TokenCount, ToolCall, ToolSpec
+from rcabench.agents.llm.talk.connection import connect
+from rcabench.agents.llm.talk.meter import Meter
+from rcabench.agents.llm.talk.tool import ToolResult
 from rcabench.agents.llm.team import flow_of
-from rcabench.agents.llm.tool import ToolResult
-from rcabench.agents.llm.tracing import span
+from rcabench.agents.llm.teamwork import workroom
+from rcabench.agents.llm.teamwork.lineup import load_model_lineup
+from rcabench.agents.llm.tracing.spans import span
 from rcabench.agents.scene import Scene, survey
 from rcabench.core.question import OperationChanges
 from rcabench.core.session import Session, session

@@ -296,7 +296,7 @@ def _build_faults(spec: Spec, kind: str, spending: Spending | None) -> Sequence[
 
 def _tracing_faults(written: object) -> Iterator[str]:
     if isinstance(written, Mapping) and written.get("otlp") is True:
-        from rcabench.agents.llm.tracing import require_otlp
+        from rcabench.agents.llm.tracing.spans import require_otlp
 
         try:
             require_otlp()

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 
 import yaml
 
-from rcabench.agents.llm.access import access_faults, secret_variables
-from rcabench.agents.llm.card import ModelCard, card_names, load_card
-from rcabench.agents.llm.checkup import Finding, examined
+from rcabench.agents.llm.models.access import access_faults, secret_variables
+from rcabench.agents.llm.models.card import ModelCard, card_names, load_card
+from rcabench.agents.llm.talk.checkup import Finding, examined
 from rcabench.core.errors import ConfigError
 
 _HEAD = ("name", "provider", "model", "reads", "in", "cached", "out", "as of", "key")
@@ -64,7 +64,7 @@ def checked_lines(name: str) -> tuple[tuple[str, ...], bool]:
     Raises:
         ConfigError: there is no such card, it has faults, or a key, an address or a package is missing.
     """
-    from rcabench.agents.llm.client import AutogenModel
+    from rcabench.agents.llm.models.client import AutogenModel
 
     card = load_card(name)
     model = AutogenModel(card)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rcabench.agents.llm.table_text import rendered
+from rcabench.agents.llm.tools.table_text import rendered
 from rcabench.core.errors import DataError, QuestionError
 from rcabench.core.incident import Incident
 from rcabench.core.time import format_utc

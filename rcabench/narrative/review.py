@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rcabench.agents.llm.answer import AnswerForm
-from rcabench.agents.llm.chat import ChatModel
-from rcabench.agents.llm.loop import LoopLimits, converse
+from rcabench.agents.llm.models.chat import ChatModel
+from rcabench.agents.llm.talk.answer import AnswerForm
+from rcabench.agents.llm.talk.loop import LoopLimits, converse
 from rcabench.core.trouble import Trouble
 from rcabench.scoring.rubric import Dossier, Rubric, Shows
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rcabench.agents.llm.card import ModelCard, load_card
-from rcabench.agents.llm.client import close_models
-from rcabench.agents.llm.connection import connect
-from rcabench.agents.llm.meter import Meter
+from rcabench.agents.llm.models.card import ModelCard, load_card
+from rcabench.agents.llm.models.client import close_models
+from rcabench.agents.llm.talk.connection import connect
+from rcabench.agents.llm.talk.meter import Meter
 from rcabench.core.digest import digest_plain
 from rcabench.core.errors import ConfigError
 from rcabench.core.incident import Incident

@@ -25,7 +25,10 @@ _THREADS_PER_DIAGNOSIS = 4
 _FAREWELL_SECONDS = 0.3
 """How long connections may take to close once all is done."""
 
-_AT_THE_END = (("rcabench.agents.llm.client", "close_models"), ("rcabench.agents.llm.tracing", "shutdown_tracing"))
+_AT_THE_END = (
+    ("rcabench.agents.llm.models.client", "close_models"),
+    ("rcabench.agents.llm.tracing.spans", "shutdown_tracing"),
+)
 """Whom to tell that a run has ended, where they were needed at all: they import what takes a second to import."""
 
 

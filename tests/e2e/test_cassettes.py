@@ -17,14 +17,14 @@ from typing import Any, Literal
 
 import pytest
 
-from rcabench.agents.llm.answer import AnswerForm
-from rcabench.agents.llm.card import ModelCard
-from rcabench.agents.llm.chat import ChatModel, ToolCall, ToolSpec
-from rcabench.agents.llm.client import close_models
-from rcabench.agents.llm.connection import connect
-from rcabench.agents.llm.loop import LoopLimits, converse
-from rcabench.agents.llm.meter import Meter
-from rcabench.agents.llm.tool import ToolResult
+from rcabench.agents.llm.models.card import ModelCard
+from rcabench.agents.llm.models.chat import ChatModel, ToolCall, ToolSpec
+from rcabench.agents.llm.models.client import close_models
+from rcabench.agents.llm.talk.answer import AnswerForm
+from rcabench.agents.llm.talk.connection import connect
+from rcabench.agents.llm.talk.loop import LoopLimits, converse
+from rcabench.agents.llm.talk.meter import Meter
+from rcabench.agents.llm.talk.tool import ToolResult
 from rcabench.core.codec import to_plain
 from rcabench.core.errors import BudgetExceeded
 from rcabench.core.session import Miss, Session, TapeMode, session
@@ -281,7 +281,7 @@ import asyncio, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[3])
 from test_cassettes import FEW, diagnose_all
-from rcabench.agents.llm.card import ModelCard
+from rcabench.agents.llm.models.card import ModelCard
 from rcabench.core.session import TapeMode
 card = ModelCard(name="scripted", provider="openai", model="scripted", connection={"base_url": sys.argv[1]})
 asyncio.run(diagnose_all(FEW, Path(sys.argv[2]), TapeMode.AUTO, card))

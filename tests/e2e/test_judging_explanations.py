@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from rcabench.agents.llm.chat import Role
+from rcabench.agents.llm.models.chat import Role
 from rcabench.config import plan_from
 from rcabench.core.errors import ConfigError
 from rcabench.core.session import TapeMode

@@ -15,15 +15,15 @@ from typing import Any, Literal
 
 import pytest
 
-from rcabench.agents.llm.answer import AnswerForm
-from rcabench.agents.llm.chat import ToolCall, ToolSpec
-from rcabench.agents.llm.client import close_models
-from rcabench.agents.llm.connection import connect
-from rcabench.agents.llm.lineup import load_model_lineup
-from rcabench.agents.llm.loop import Conversation, converse
-from rcabench.agents.llm.meter import Meter
+from rcabench.agents.llm.models.chat import ToolCall, ToolSpec
+from rcabench.agents.llm.models.client import close_models
+from rcabench.agents.llm.talk.answer import AnswerForm
+from rcabench.agents.llm.talk.connection import connect
+from rcabench.agents.llm.talk.loop import Conversation, converse
+from rcabench.agents.llm.talk.meter import Meter
+from rcabench.agents.llm.talk.tool import ToolResult
 from rcabench.agents.llm.team import LanguageModelTeam, verdict_of
-from rcabench.agents.llm.tool import ToolResult
+from rcabench.agents.llm.teamwork.lineup import load_model_lineup
 from rcabench.core.session import Session, session
 from rcabench.core.verdict import Verdict
 from rcabench.runner.diagnosing import diagnose

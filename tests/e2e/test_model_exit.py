@@ -13,7 +13,7 @@ import pytest
 IN_A_LIBRARY = """
 import asyncio
 import duckdb
-from rcabench.agents.llm.tool_threads import threaded
+from rcabench.agents.llm.talk.tool_threads import threaded
 
 async def leave():
     def query(connection):
@@ -28,8 +28,8 @@ asyncio.run(leave())
 
 WHOLE_TEAM = """
 import asyncio
-from rcabench.agents.llm.connection import connect
-from rcabench.agents.llm.lineup import load_model_lineup
+from rcabench.agents.llm.talk.connection import connect
+from rcabench.agents.llm.teamwork.lineup import load_model_lineup
 from rcabench.agents.llm.team import verdict_of
 from rcabench.testing import ScriptedModel, Strongest, small_incident, small_telemetry
 
@@ -41,7 +41,7 @@ asyncio.run(verdict_of(load_model_lineup("llm-pooled"), small_incident(), small_
 
 STUCK = """
 import asyncio, threading
-from rcabench.agents.llm import tool_threads
+from rcabench.agents.llm.talk import tool_threads
 
 async def leave():
     stuck = tool_threads.threaded(threading.Event().wait)

@@ -15,9 +15,9 @@ from typing import Any, Literal, get_args
 
 import pytest
 
-from rcabench.agents.llm.access import access_to
-from rcabench.agents.llm.card import ModelCard
-from rcabench.agents.llm.chat import (
+from rcabench.agents.llm.models.access import access_to
+from rcabench.agents.llm.models.card import ModelCard
+from rcabench.agents.llm.models.chat import (
     FinishReason,
     Message,
     ModelError,
@@ -28,8 +28,8 @@ from rcabench.agents.llm.chat import (
     ToolCall,
     ToolSpec,
 )
-from rcabench.agents.llm.client import AutogenModel, close_models, shared_model
-from rcabench.agents.llm.persistence import Persistent
+from rcabench.agents.llm.models.client import AutogenModel, close_models, shared_model
+from rcabench.agents.llm.models.persistence import Persistent
 from rcabench.core.errors import ConfigError
 from rcabench.core.trouble import Trouble
 from rcabench.testing.scripted import (
@@ -525,7 +525,7 @@ def test_a_client_that_cannot_be_imported_is_named_with_its_remedy(monkeypatch: 
     def absent(name: str) -> Any:
         raise ImportError(f"No module named {name!r}")
 
-    monkeypatch.setattr("rcabench.agents.llm.client.import_module", absent)
+    monkeypatch.setattr("rcabench.agents.llm.models.client.import_module", absent)
     card = ModelCard(name="c", provider="anthropic", model="m", connection={"base_url": "http://127.0.0.1:1"})
     with pytest.raises(ConfigError, match=r"pip install 'rcabench-eval\[anthropic\]'"):
         AutogenModel(card)

@@ -71,7 +71,9 @@ prices: {{input: 1.0, output: 4.0, as_of: 2026-01-05, source: made up for tests}
 def starting_line() -> ForkServerContext:
     """A server of processes that has imported everything, so that a run begins at once."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["rcabench.runner.walk", "rcabench.agents.llm.team", "rcabench.agents.llm.client"])
+    context.set_forkserver_preload(
+        ["rcabench.runner.walk", "rcabench.agents.llm.team", "rcabench.agents.llm.models.client"]
+    )
     return context
 
 
@@ -135,7 +137,9 @@ def test_a_paid_run_is_made_again_offline_and_a_changed_cassette_is_found(
     assert write_span_table(folder) == folder / "spans.parquet"
 
     monkeypatch.setattr(socket.socket, "connect", lambda *_: pytest.fail("somebody calls somebody"))
-    monkeypatch.setattr("rcabench.agents.llm.client.AutogenModel.__init__", lambda *_: pytest.fail("a client is built"))
+    monkeypatch.setattr(
+        "rcabench.agents.llm.models.client.AutogenModel.__init__", lambda *_: pytest.fail("a client is built")
+    )
     found = verify(folder)
     assert found.passed, found
     assert (len(found.identical), server.calls) == (2 * CASES, paid)

@@ -28,7 +28,7 @@ from autogen_ext.models.anthropic import AnthropicChatCompletionClient
 from autogen_ext.models.ollama import OllamaChatCompletionClient
 from autogen_ext.models.openai import OpenAIChatCompletionClient
 
-from rcabench.agents.llm.chat import ToolCall
+from rcabench.agents.llm.models.chat import ToolCall
 from rcabench.testing import Fixed, Fuzz, ScriptedReply, ScriptedServer, Strongest
 
 INFO = ModelInfo(

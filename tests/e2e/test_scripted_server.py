@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
-from rcabench.agents.llm.chat import FinishReason, Role, TokenCount, ToolCall
+from rcabench.agents.llm.models.chat import FinishReason, Role, TokenCount, ToolCall
 from rcabench.testing import Fixed, ScriptedReply, ScriptedRequest, ScriptedServer
 from rcabench.testing.scripted import Fault, UsageReport
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from rcabench.agents.llm.question_tools import tools_for
-from rcabench.agents.llm.table_text import parsed
+from rcabench.agents.llm.tools.question_tools import tools_for
+from rcabench.agents.llm.tools.table_text import parsed
 from rcabench.agents.scene import survey
 from rcabench.core.question import SlowestSpans
 from rcabench.core.verdict import Modality

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from rcabench.agents.llm.chat import ChatModel, Reply, Request
-from rcabench.agents.llm.connection import connect
-from rcabench.agents.llm.lineup import load_model_lineup
-from rcabench.agents.llm.meter import Meter
+from rcabench.agents.llm.models.chat import ChatModel, Reply, Request
+from rcabench.agents.llm.talk.connection import connect
+from rcabench.agents.llm.talk.meter import Meter
 from rcabench.agents.llm.team import verdict_of
+from rcabench.agents.llm.teamwork.lineup import load_model_lineup
 from rcabench.core.session import Session
 from rcabench.testing import small_incident, small_telemetry
 from rcabench.testing.scripted import ScriptedModel, ScriptedReply, ScriptedRequest, Strongest

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from rcabench.agents.llm.question_tools import tools_for
-from rcabench.agents.llm.tool import Tool
+from rcabench.agents.llm.talk.tool import Tool
+from rcabench.agents.llm.tools.question_tools import tools_for
 from rcabench.agents.scene import survey
 from rcabench.core.verdict import Modality
 from rcabench.telemetry.parquet import ParquetTelemetry

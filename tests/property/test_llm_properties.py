@@ -12,12 +12,21 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rcabench.agents.llm.answer import AnswerForm, read_answer
-from rcabench.agents.llm.card import ModelCard
-from rcabench.agents.llm.chat import FinishReason, Message, ModelError, Reply, Request, Role, TokenCount, ToolCall
-from rcabench.agents.llm.json_text import found_values
-from rcabench.agents.llm.tape import Taped
-from rcabench.agents.llm.tape_form import Scribe, error_from, plain_error, plain_reply, recordable, reply_from
+from rcabench.agents.llm.models.card import ModelCard
+from rcabench.agents.llm.models.chat import (
+    FinishReason,
+    Message,
+    ModelError,
+    Reply,
+    Request,
+    Role,
+    TokenCount,
+    ToolCall,
+)
+from rcabench.agents.llm.talk.answer import AnswerForm, read_answer
+from rcabench.agents.llm.talk.json_text import found_values
+from rcabench.agents.llm.talk.tape import Taped
+from rcabench.agents.llm.talk.tape_form import Scribe, error_from, plain_error, plain_reply, recordable, reply_from
 from rcabench.core.session import Session, TapeMode
 from rcabench.core.trouble import Trouble
 

@@ -7,9 +7,9 @@ from typing import Any
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rcabench.agents.llm.arguments import DESCRIPTIONS
-from rcabench.agents.llm.question_tools import tools_for
-from rcabench.agents.llm.tool import Tool, ToolError, ToolResult
+from rcabench.agents.llm.talk.tool import Tool, ToolError, ToolResult
+from rcabench.agents.llm.tools.arguments import DESCRIPTIONS
+from rcabench.agents.llm.tools.question_tools import tools_for
 from rcabench.agents.scene import survey
 from rcabench.core.trouble import Trouble
 from rcabench.core.verdict import Modality

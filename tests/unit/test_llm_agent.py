@@ -15,11 +15,11 @@ from autogen_agentchat.messages import TextMessage
 from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core import CancellationToken
 
-from rcabench.agents.llm.agent import SpecialistAgent
-from rcabench.agents.llm.answer import AnswerForm
-from rcabench.agents.llm.chat import Role, ToolCall, ToolSpec
-from rcabench.agents.llm.loop import LoopLimits
-from rcabench.agents.llm.tool import ToolResult
+from rcabench.agents.llm.models.chat import Role, ToolCall, ToolSpec
+from rcabench.agents.llm.talk.agent import SpecialistAgent
+from rcabench.agents.llm.talk.answer import AnswerForm
+from rcabench.agents.llm.talk.loop import LoopLimits
+from rcabench.agents.llm.talk.tool import ToolResult
 from rcabench.core.trouble import Trouble
 from rcabench.testing.scripted import Fixed, ScriptedModel, ScriptedReply
 

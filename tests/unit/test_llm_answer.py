@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from rcabench.agents.llm.answer import AnswerForm, read, read_answer
-from rcabench.agents.llm.json_text import LONGEST, found_values
-from rcabench.agents.llm.schema import conformed
+from rcabench.agents.llm.talk.answer import AnswerForm, read, read_answer
+from rcabench.agents.llm.talk.json_text import LONGEST, found_values
+from rcabench.agents.llm.talk.schema import conformed
 
 VERDICT = AnswerForm(
     name="verdict",

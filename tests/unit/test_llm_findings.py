@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rcabench.agents.llm.briefing import findings_text, incident_text, suspects_text, system_text
-from rcabench.agents.llm.findings import LONGEST_SENTENCE, evidence_from, findings_form
-from rcabench.agents.llm.judgement import Judgement, judgement_form, judgement_from, ruled
-from rcabench.agents.llm.opinions import opinions_form, opinions_from, with_opinions
-from rcabench.agents.llm.roster import Roster
-from rcabench.agents.llm.tool import ToolResult
+from rcabench.agents.llm.talk.tool import ToolResult
+from rcabench.agents.llm.teamwork.briefing import findings_text, incident_text, suspects_text, system_text
+from rcabench.agents.llm.teamwork.findings import LONGEST_SENTENCE, evidence_from, findings_form
+from rcabench.agents.llm.teamwork.opinions import opinions_form, opinions_from, with_opinions
+from rcabench.agents.llm.teamwork.ruling import Judgement, judgement_form, judgement_from, ruled
+from rcabench.agents.llm.tools.roster import Roster
 from rcabench.agents.pooling import Suspect
 from rcabench.agents.scene import Placement, Scene
 from rcabench.core.component import ComponentRef, Level

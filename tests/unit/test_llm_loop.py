@@ -10,14 +10,23 @@ from typing import Any
 
 import pytest
 
-from rcabench.agents.llm.answer import AnswerForm
-from rcabench.agents.llm.card import ModelCard
-from rcabench.agents.llm.chat import FinishReason, ModelError, Reply, Request, Role, TokenCount, ToolCall, ToolSpec
-from rcabench.agents.llm.connection import connect
-from rcabench.agents.llm.loop import Conversation, LoopLimits, converse
-from rcabench.agents.llm.meter import Meter
-from rcabench.agents.llm.tool import ToolError, ToolResult
-from rcabench.agents.llm.tracing import span
+from rcabench.agents.llm.models.card import ModelCard
+from rcabench.agents.llm.models.chat import (
+    FinishReason,
+    ModelError,
+    Reply,
+    Request,
+    Role,
+    TokenCount,
+    ToolCall,
+    ToolSpec,
+)
+from rcabench.agents.llm.talk.answer import AnswerForm
+from rcabench.agents.llm.talk.connection import connect
+from rcabench.agents.llm.talk.loop import Conversation, LoopLimits, converse
+from rcabench.agents.llm.talk.meter import Meter
+from rcabench.agents.llm.talk.tool import ToolError, ToolResult
+from rcabench.agents.llm.tracing.spans import span
 from rcabench.core.errors import BudgetExceeded
 from rcabench.core.session import Session, Tracing, current_session, session
 from rcabench.core.spending import Spending

@@ -7,11 +7,11 @@ from datetime import date
 
 import pytest
 
-from rcabench.agents.llm.bounded import Bounded
-from rcabench.agents.llm.card import ModelCard, Prices
-from rcabench.agents.llm.chat import Message, ModelError, Reply, Request, Role, TokenCount, ToolSpec
-from rcabench.agents.llm.meter import Meter, SpendingRefused
-from rcabench.agents.llm.observed import Observed
+from rcabench.agents.llm.models.card import ModelCard, Prices
+from rcabench.agents.llm.models.chat import Message, ModelError, Reply, Request, Role, TokenCount, ToolSpec
+from rcabench.agents.llm.talk.bounded import Bounded
+from rcabench.agents.llm.talk.meter import Meter, SpendingRefused
+from rcabench.agents.llm.talk.observed import Observed
 from rcabench.core.session import Session, Tracing, session
 from rcabench.core.spending import Spending
 from rcabench.core.trouble import Trouble

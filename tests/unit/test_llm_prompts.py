@@ -10,9 +10,9 @@ import yaml
 
 from rcabench.agents import lineup as lineups
 from rcabench.agents.lineup import lineup_names, load_lineup
-from rcabench.agents.llm import lineup as model_lineups
-from rcabench.agents.llm.lineup import Fallback, Flow, Ranking, load_model_lineup
-from rcabench.agents.llm.prompts import Prompt, load_prompt, parse_prompt, prompt_names
+from rcabench.agents.llm.teamwork import lineup as model_lineups
+from rcabench.agents.llm.teamwork.lineup import Fallback, Flow, Ranking, load_model_lineup
+from rcabench.agents.llm.teamwork.prompts import Prompt, load_prompt, parse_prompt, prompt_names
 from rcabench.agents.pooling import Weights
 from rcabench.core.errors import ConfigError
 from rcabench.core.fault import FaultType

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from rcabench.agents.llm.card import ModelCard
-from rcabench.agents.llm.chat import (
+from rcabench.agents.llm.models.card import ModelCard
+from rcabench.agents.llm.models.chat import (
     FinishReason,
     Message,
     ModelError,
@@ -22,9 +22,9 @@ from rcabench.agents.llm.chat import (
     ToolCall,
     ToolSpec,
 )
-from rcabench.agents.llm.connection import connect
-from rcabench.agents.llm.meter import Meter, SpendingRefused
-from rcabench.agents.llm.tape import Taped, TapeMiss
+from rcabench.agents.llm.talk.connection import connect
+from rcabench.agents.llm.talk.meter import Meter, SpendingRefused
+from rcabench.agents.llm.talk.tape import Taped, TapeMiss
 from rcabench.core.session import Session, TapeMode
 from rcabench.core.spending import Spending
 from rcabench.core.trouble import Trouble
@@ -228,7 +228,7 @@ async def test_refusals_are_played_back_as_refusals() -> None:
 
 async def test_a_replay_needs_no_client_and_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     tape = await recorded(asking())
-    monkeypatch.setitem(__import__("sys").modules, "rcabench.agents.llm.client", None)
+    monkeypatch.setitem(__import__("sys").modules, "rcabench.agents.llm.models.client", None)
     opened = Session(tape=tape.again(), mode=TapeMode.REPLAY)
 
     reply = await connect(CARD, opened, Meter(opened), "metric").complete(asking())

@@ -17,13 +17,13 @@ import pytest
 import yaml
 
 from rcabench.agents.lineup import lineup_names
-from rcabench.agents.llm.card import ModelCard
-from rcabench.agents.llm.chat import ChatModel, Reply, Request, Role
-from rcabench.agents.llm.connection import connect
-from rcabench.agents.llm.lineup import Fallback, ModelLineup, load_model_lineup
-from rcabench.agents.llm.meter import Meter
-from rcabench.agents.llm.prompts import load_prompt
+from rcabench.agents.llm.models.card import ModelCard
+from rcabench.agents.llm.models.chat import ChatModel, Reply, Request, Role
+from rcabench.agents.llm.talk.connection import connect
+from rcabench.agents.llm.talk.meter import Meter
 from rcabench.agents.llm.team import LanguageModelTeam, verdict_of
+from rcabench.agents.llm.teamwork.lineup import Fallback, ModelLineup, load_model_lineup
+from rcabench.agents.llm.teamwork.prompts import load_prompt
 from rcabench.agents.team import StatisticalTeam
 from rcabench.core.diagnosis import FailureKind
 from rcabench.core.errors import ConfigError, DataError, DiagnosisFailed

@@ -14,12 +14,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rcabench.agents.llm.access import access_faults, access_to
-from rcabench.agents.llm.card import ModelCard, Prices, card_names, load_card
-from rcabench.agents.llm.card_file import PARAMETERS, card_from
-from rcabench.agents.llm.chat import TokenCount
-from rcabench.agents.llm.price import cost
-from rcabench.agents.llm.variables import filled_in, variables_in
+from rcabench.agents.llm.models.access import access_faults, access_to
+from rcabench.agents.llm.models.card import ModelCard, Prices, card_names, load_card
+from rcabench.agents.llm.models.card_file import PARAMETERS, card_from
+from rcabench.agents.llm.models.chat import TokenCount
+from rcabench.agents.llm.models.price import cost
+from rcabench.agents.llm.models.variables import filled_in, variables_in
 from rcabench.core.errors import ConfigError
 
 CANARY = "sk-canary-0123456789abcdef0123456789"
@@ -244,7 +244,7 @@ def test_where_a_model_is_reached_is_never_taken_from_the_environment_unasked(mo
 
 
 def test_a_package_that_is_not_installed_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rcabench.agents.llm.access.find_spec", lambda name: None)
+    monkeypatch.setattr("rcabench.agents.llm.models.access.find_spec", lambda name: None)
     assert access_faults(card(provider="ollama", connection={}), {}) == (
         "the package 'ollama' is not installed; pip install 'rcabench-eval[ollama]'",
     )

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from rcabench.agents.llm.card import ModelCard, card_names
-from rcabench.agents.llm.chat import ToolCall
-from rcabench.agents.llm.checkup import Finding, examined
+from rcabench.agents.llm.models.card import ModelCard, card_names
+from rcabench.agents.llm.models.chat import ToolCall
+from rcabench.agents.llm.talk.checkup import Finding, examined
 from rcabench.cli.app import app
 from rcabench.core.trouble import Trouble
 from rcabench.testing.scripted import (
@@ -117,8 +117,8 @@ async def test_a_card_that_takes_no_tools_is_not_asked_for_a_tool_call() -> None
 
 
 def test_every_trouble_of_a_model_has_a_remedy() -> None:
-    from rcabench.agents.llm.checkup import _REMEDIES
-    from rcabench.agents.llm.persistence import POLICY
+    from rcabench.agents.llm.models.persistence import POLICY
+    from rcabench.agents.llm.talk.checkup import _REMEDIES
 
     assert set(_REMEDIES) == set(POLICY) >= {Trouble.AUTH, Trouble.RATE_LIMIT}
 

@@ -14,9 +14,9 @@ from autogen_core.models import (
     UserMessage,
 )
 
-from rcabench.agents.llm.chat import FinishReason, Message, Request, Role, TokenCount, ToolCall, ToolSpec
-from rcabench.agents.llm.conversion import autogen_messages, autogen_tools, usable_calls
-from rcabench.agents.llm.overheard import Overheard, hear_anthropic, hear_ollama, hear_openai
+from rcabench.agents.llm.models.chat import FinishReason, Message, Request, Role, TokenCount, ToolCall, ToolSpec
+from rcabench.agents.llm.models.conversion import autogen_messages, autogen_tools, usable_calls
+from rcabench.agents.llm.models.overheard import Overheard, hear_anthropic, hear_ollama, hear_openai
 
 LIMIT = {"type": "integer", "description": "How many.", "default": 5, "minimum": 1}
 KIND = {"type": "string", "enum": ["a", "b"]}

@@ -17,8 +17,8 @@ import openai
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from rcabench.agents.llm.chat import ModelError, TokenCount
-from rcabench.agents.llm.failure import LONGEST_WAIT, as_model_error
+from rcabench.agents.llm.models.chat import ModelError, TokenCount
+from rcabench.agents.llm.models.failure import LONGEST_WAIT, as_model_error
 from rcabench.core.trouble import Trouble
 
 http: Any = import_module("httpx2" if find_spec("httpx2") else "httpx")

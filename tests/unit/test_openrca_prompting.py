@@ -10,12 +10,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from rcabench.agents.llm.card import ModelCard
-from rcabench.agents.llm.chat import Message
-from rcabench.agents.llm.connection import connect
+from rcabench.agents.llm.models.card import ModelCard
+from rcabench.agents.llm.models.chat import Message
 from rcabench.agents.llm.openrca.answer import candidates_in, keys_asked
 from rcabench.agents.llm.openrca.kpis import Series, drawn, named_by, oracle_kpis
 from rcabench.agents.llm.openrca.prompting import AGENT, CHOICES, STYLES, OpenRcaPrompting
+from rcabench.agents.llm.talk.connection import connect
 from rcabench.core.component import Level
 from rcabench.core.diagnosis import FailureKind
 from rcabench.core.errors import BudgetExceeded, DiagnosisFailed, PluginError

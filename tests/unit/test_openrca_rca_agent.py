@@ -15,12 +15,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from rcabench.agents.llm.card import ModelCard
-from rcabench.agents.llm.connection import connect
+from rcabench.agents.llm.models.card import ModelCard
 from rcabench.agents.llm.openrca.executor import LONGEST_OUTPUT, code_in, shown
 from rcabench.agents.llm.openrca.handover import hand_over
 from rcabench.agents.llm.openrca.rca_agent import OpenRcaAgent
 from rcabench.agents.llm.openrca.rca_text import ROLES, load_role
+from rcabench.agents.llm.talk.connection import connect
 from rcabench.core.codec import to_plain
 from rcabench.core.diagnosis import FailureKind
 from rcabench.core.errors import DiagnosisFailed

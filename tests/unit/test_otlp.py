@@ -15,7 +15,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from rcabench import __version__
-from rcabench.agents.llm.tracing import Sent, require_otlp, shutdown_tracing, span
+from rcabench.agents.llm.tracing.spans import Sent, require_otlp, shutdown_tracing, span
 from rcabench.config import plan_from
 from rcabench.core.errors import ConfigError, PluginError
 from rcabench.core.session import Session, Tracing, session
@@ -185,7 +185,7 @@ def test_a_collector_that_is_not_there_costs_no_span_of_the_record_and_one_warni
 
 def test_a_process_that_ends_sends_what_waits(collector: Collector) -> None:
     code = (
-        "from rcabench.agents.llm.tracing import span\n"
+        "from rcabench.agents.llm.tracing.spans import span\n"
         "from rcabench.core.session import Session, Tracing, session\n"
         "with session(Session(tracing=Tracing(otlp=True))), span('chat', 'gpt-4o'):\n"
         "    pass\n"

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rcabench.agents.llm.card import ModelCard
-from rcabench.agents.llm.chat import ModelError, Reply, Request
-from rcabench.agents.llm.persistence import POLICY, Patience, Persistent
+from rcabench.agents.llm.models.card import ModelCard
+from rcabench.agents.llm.models.chat import ModelError, Reply, Request
+from rcabench.agents.llm.models.persistence import POLICY, Patience, Persistent
 from rcabench.core.trouble import Trouble
 
 RETRIED = (Trouble.RATE_LIMIT, Trouble.UNAVAILABLE, Trouble.TIMEOUT, Trouble.MALFORMED_RESPONSE)

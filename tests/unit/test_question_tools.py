@@ -10,10 +10,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from rcabench.agents.llm.changes import Asked, judged
-from rcabench.agents.llm.question_tools import QUESTIONS_OF, QuestionTool, tools_for
-from rcabench.agents.llm.table_text import parsed
-from rcabench.agents.llm.tool import Tool, ToolError, ToolResult
+from rcabench.agents.llm.talk.tool import Tool, ToolError, ToolResult
+from rcabench.agents.llm.tools.changes import Asked, judged
+from rcabench.agents.llm.tools.question_tools import QUESTIONS_OF, QuestionTool, tools_for
+from rcabench.agents.llm.tools.table_text import parsed
 from rcabench.agents.scene import Scene, survey
 from rcabench.agents.specialists.base import Specialist
 from rcabench.agents.specialists.log import LogSpecialist
@@ -292,7 +292,7 @@ def test_changes_are_sorted_lie_between_zero_and_one_and_need_no_baseline(
 
 
 def _names(scene: Scene, telemetry: MemoryTelemetry) -> Any:
-    from rcabench.agents.llm.names import Names
+    from rcabench.agents.llm.tools.telemetry_names import Names
 
     return Names(scene=scene, telemetry=telemetry)
 

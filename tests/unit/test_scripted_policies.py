@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rcabench.agents.llm.chat import FinishReason, Message, ModelError, Request, Role, TokenCount, ToolSpec
+from rcabench.agents.llm.models.chat import FinishReason, Message, ModelError, Request, Role, TokenCount, ToolSpec
 from rcabench.core.trouble import Trouble
 from rcabench.testing import Fixed, Fuzz, Noisy, ScriptedModel, ScriptedReply, ScriptedRequest, Strongest
 from rcabench.testing.scripted import Fault, UsageReport

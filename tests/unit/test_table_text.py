@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rcabench.agents.llm.table_text import LONGEST_NAME, LONGEST_TEXT, number_text, parsed, rendered, table_text
+from rcabench.agents.llm.tools.table_text import LONGEST_NAME, LONGEST_TEXT, number_text, parsed, rendered, table_text
 from rcabench.core.question import LogLines, MetricPoints, Question, TemplateChanges
 from rcabench.testing import question_of, small_telemetry
 

@@ -12,7 +12,7 @@ from queue import SimpleQueue
 
 import pytest
 
-from rcabench.agents.llm.tool_threads import ToolThreads, threaded
+from rcabench.agents.llm.talk.tool_threads import ToolThreads, threaded
 
 
 def test_jobs_that_never_end_hold_up_no_others() -> None:

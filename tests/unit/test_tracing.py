@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from rcabench.agents.llm.chat import ModelError
-from rcabench.agents.llm.tracing import OpenSpan, Operation, span
+from rcabench.agents.llm.models.chat import ModelError
+from rcabench.agents.llm.tracing.spans import OpenSpan, Operation, span
 from rcabench.core.agent_span import AgentSpan
 from rcabench.core.session import Session, Tracing, session
 from rcabench.core.trouble import Trouble
@@ -76,7 +76,7 @@ def test_a_span_says_what_it_is_by_the_conventions() -> None:
 def test_the_names_of_attributes_are_those_of_the_installed_conventions() -> None:
     from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
 
-    from rcabench.agents.llm.tracing import CONTENT, SUBJECT
+    from rcabench.agents.llm.tracing.spans import CONTENT, SUBJECT
 
     known = {value for name, value in vars(gen_ai_attributes).items() if name.startswith("GEN_AI_")}
     used = {"gen_ai.operation.name", "gen_ai.conversation.id", "gen_ai.tool.type", *CONTENT, *SUBJECT.values()}
@@ -234,7 +234,7 @@ def test_no_variable_for_the_sdk_takes_spans_out_of_the_record_unless_it_switche
     name: str, value: str
 ) -> None:
     code = (
-        "from rcabench.agents.llm.tracing import span\n"
+        "from rcabench.agents.llm.tracing.spans import span\n"
         "from rcabench.core.session import Session, session\n"
         "with session(Session()) as opened, span('invoke_agent', 'a') as one, span('chat', 'b') as two:\n"
         "    two.set({'gen_ai.usage.input_tokens': 1}); two.failed('model.timeout')\n"
@@ -269,9 +269,8 @@ def test_threads_that_start_tracing_together_lose_no_span() -> None:
 
 
 def test_the_module_is_imported_without_the_sdk() -> None:
-    code = (
-        "import rcabench.agents.llm.tracing, sys; print(any(name.startswith('opentelemetry') for name in sys.modules))"
-    )
+    sought = "any(name.startswith('opentelemetry') for name in sys.modules)"
+    code = f"import rcabench.agents.llm.tracing.spans, sys; print({sought})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "False"

@@ -8,15 +8,15 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from rcabench.agents.llm.access import access_faults
-from rcabench.agents.llm.card import ModelCard, load_card
-from rcabench.agents.llm.chat import ChatModel
-from rcabench.agents.llm.connection import connect
-from rcabench.agents.llm.flows import Proceedings, in_a_row, in_parallel
-from rcabench.agents.llm.lineup import Flow, ModelLineup, load_model_lineup
-from rcabench.agents.llm.meter import Meter
-from rcabench.agents.llm.tracing import span
-from rcabench.agents.llm.workroom import Workroom
+from rcabench.agents.llm.models.access import access_faults
+from rcabench.agents.llm.models.card import ModelCard, load_card
+from rcabench.agents.llm.models.chat import ChatModel
+from rcabench.agents.llm.talk.connection import connect
+from rcabench.agents.llm.talk.meter import Meter
+from rcabench.agents.llm.teamwork.flows import Proceedings, in_a_row, in_parallel
+from rcabench.agents.llm.teamwork.lineup import Flow, ModelLineup, load_model_lineup
+from rcabench.agents.llm.teamwork.workroom import Workroom
+from rcabench.agents.llm.tracing.spans import span
 from rcabench.agents.onset import estimate_onset
 from rcabench.agents.scene import Scene, survey
 from rcabench.core.diagnosis import FailureKind
@@ -150,7 +150,7 @@ async def verdict_of(
 def flow_of(lineup: ModelLineup) -> Callable[[Workroom], Awaitable[Proceedings]]:
     """Return the order in which a team works."""
     if lineup.flow is Flow.GRAPHFLOW:
-        from rcabench.agents.llm.graph_flow import in_a_graph
+        from rcabench.agents.llm.teamwork.graph_flow import in_a_graph
 
         return in_a_graph
     return in_a_row if lineup.flow is Flow.PIPELINE else in_parallel

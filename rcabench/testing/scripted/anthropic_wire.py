@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rcabench.agents.llm.chat import FinishReason, Message, Role, TokenCount, ToolCall, ToolChoice, ToolSpec
+from rcabench.agents.llm.models.chat import FinishReason, Message, Role, TokenCount, ToolCall, ToolChoice, ToolSpec
 from rcabench.testing.scripted.exchange import Fault, ScriptedReply, ScriptedRequest
 from rcabench.testing.scripted.wire import Unreadable, arguments_object, encoded, split
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any, Literal
 
-from rcabench.agents.llm.card import ModelCard, Prices
+from rcabench.agents.llm.models.card import ModelCard, Prices
 from rcabench.testing.scripted.server import ScriptedServer
 
 SCRIPTED_PRICES = Prices(input=1.0, output=4.0, cached=0.25, as_of=date(2026, 1, 5), source="made up for tests")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from rcabench.agents.llm.chat import FinishReason, Message, TokenCount, ToolCall, ToolChoice, ToolSpec
+from rcabench.agents.llm.models.chat import FinishReason, Message, TokenCount, ToolCall, ToolChoice, ToolSpec
 
 CHARACTERS_PER_TOKEN = 4
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rcabench.agents.llm.chat import FinishReason, Role, TokenCount, ToolCall
+from rcabench.agents.llm.models.chat import FinishReason, Role, TokenCount, ToolCall
 from rcabench.testing.scripted.exchange import Fault, Policy, ScriptedReply, ScriptedRequest, UsageReport
 from rcabench.testing.scripted.strongest import Strongest
 

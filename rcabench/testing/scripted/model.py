@@ -6,8 +6,8 @@ import asyncio
 from collections import deque
 from collections.abc import Mapping
 
-from rcabench.agents.llm.card import ModelCard
-from rcabench.agents.llm.chat import FinishReason, ModelError, Reply, Request, TokenCount
+from rcabench.agents.llm.models.card import ModelCard
+from rcabench.agents.llm.models.chat import FinishReason, ModelError, Reply, Request, TokenCount
 from rcabench.core.trouble import Trouble
 from rcabench.testing.scripted.exchange import Fault, Policy, ScriptedReply, ScriptedRequest
 
@@ -35,7 +35,7 @@ class ScriptedModel:
         requests: the last of them, oldest first.
 
     Example:
-        >>> from rcabench.agents.llm.chat import Message, Role
+        >>> from rcabench.agents.llm.models.chat import Message, Role
         >>> from rcabench.testing.scripted import Fixed
         >>> request = Request(messages=(Message(role=Role.USER, text="What is it?"),))
         >>> asyncio.run(ScriptedModel(Fixed(["The cause is cart."])).complete(request)).text

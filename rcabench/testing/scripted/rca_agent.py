@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rcabench.agents.llm.chat import Message, Role
+from rcabench.agents.llm.models.chat import Message, Role
 from rcabench.testing.scripted.exchange import ScriptedReply, ScriptedRequest
 
 _LOAD = "Load the metrics, name the component of every row, and report how many series there are."

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rcabench.agents.llm.chat import Message, Role, ToolCall
+from rcabench.agents.llm.models.chat import Message, Role, ToolCall
 from rcabench.testing.scripted.exchange import ScriptedReply, ScriptedRequest
 from rcabench.testing.scripted.table import Row, rows
 
@@ -34,7 +34,7 @@ class Strongest:
         strong: from which change on a finding is confirmed.
 
     Example:
-        >>> from rcabench.agents.llm.chat import Message, Role
+        >>> from rcabench.agents.llm.models.chat import Message, Role
         >>> asked = Message(role=Role.USER, text="answer form: findings")
         >>> shown = Message(role=Role.TOOL, text="[r1] # Metrics: 1 row\\nchange|component\\n0.9|pod:cart-0")
         >>> json.loads(Strongest()(ScriptedRequest(messages=(asked, shown))).text)["findings"][0]["component"]
@@ -59,7 +59,7 @@ def asked_form(messages: Sequence[Message]) -> str:
     """Return the name of the form that a conversation asks for, the last one named; "" for none.
 
     Example:
-        >>> from rcabench.agents.llm.chat import Message, Role
+        >>> from rcabench.agents.llm.models.chat import Message, Role
         >>> asked_form([Message(role=Role.SYSTEM, text="You judge. Answer form: judgement.")])
         'judgement'
     """

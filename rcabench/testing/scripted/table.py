@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from rcabench.agents.llm.chat import Message
+from rcabench.agents.llm.models.chat import Message
 
 _LABEL = re.compile(r"\[([a-z]+\d+)\]")
 _NULL = frozenset({"", "-", "null", "None"})
@@ -34,7 +34,7 @@ def rows(messages: Sequence[Message], measure: str) -> tuple[Row, ...]:
     Columns are separated by tabs or by `|`; cells in JSON's quotes are unquoted.
 
     Example:
-        >>> from rcabench.agents.llm.chat import Message, Role
+        >>> from rcabench.agents.llm.models.chat import Message, Role
         >>> table = "[r1] # Metrics: 2 rows\\nchange|component\\n0.2|service:web\\n0.9|service:cart"
         >>> found = rows([Message(role=Role.TOOL, text=table)], "change")
         >>> [(row.label, row.cells["component"]) for row in found]

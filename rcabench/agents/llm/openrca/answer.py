@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
-from rcabench.agents.llm.json_text import found_values
+from rcabench.agents.llm.talk.json_text import found_values
 from rcabench.agents.places import places_of
 from rcabench.core.incident import Aspect
 from rcabench.core.verdict import Candidate

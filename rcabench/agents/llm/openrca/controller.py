@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from rcabench.agents.llm.answer import AnswerForm, read_answer
-from rcabench.agents.llm.chat import Message, ModelError, Role
+from rcabench.agents.llm.models.chat import Message, ModelError, Role
 from rcabench.agents.llm.openrca.executor import Executor, Result
 from rcabench.agents.llm.openrca.rca_calls import Calls, TimeToAnswer
 from rcabench.agents.llm.openrca.rca_text import RoleText
+from rcabench.agents.llm.talk.answer import AnswerForm, read_answer
 from rcabench.agents.llm.text import cut, one_line
 from rcabench.core.trouble import Trouble
 

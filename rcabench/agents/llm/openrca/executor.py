@@ -8,12 +8,12 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from rcabench.agents.llm.chat import Message, ModelError, Role
+from rcabench.agents.llm.models.chat import Message, ModelError, Role
 from rcabench.agents.llm.openrca.rca_calls import Calls
 from rcabench.agents.llm.openrca.rca_text import RoleText
+from rcabench.agents.llm.talk.tool import ToolError
 from rcabench.agents.llm.text import cut, one_line, speakable
-from rcabench.agents.llm.tool import ToolError
-from rcabench.agents.llm.tracing import span
+from rcabench.agents.llm.tracing.spans import span
 from rcabench.core.trouble import Trouble
 from rcabench.sandbox.box import Sandbox
 from rcabench.sandbox.outcome import Mishap, Ran

@@ -9,19 +9,19 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NoReturn
 from zoneinfo import ZoneInfo
 
-from rcabench.agents.llm.access import access_faults
-from rcabench.agents.llm.card import load_card
-from rcabench.agents.llm.chat import ChatModel, Message, ModelError, Reply, Request, Role
-from rcabench.agents.llm.connection import connect
-from rcabench.agents.llm.meter import Meter
+from rcabench.agents.llm.models.access import access_faults
+from rcabench.agents.llm.models.card import load_card
+from rcabench.agents.llm.models.chat import ChatModel, Message, ModelError, Reply, Request, Role
 from rcabench.agents.llm.openrca.answer import candidates_in
 from rcabench.agents.llm.openrca.kpis import drawn, kpis_digest, named_by, oracle_kpis
 from rcabench.agents.llm.openrca.prompt import load_prompting_text
 from rcabench.agents.llm.openrca.sample import sampled, series_in
 from rcabench.agents.llm.redaction import Redactor
+from rcabench.agents.llm.talk.connection import connect
+from rcabench.agents.llm.talk.meter import Meter
 from rcabench.agents.llm.team import prices_of
 from rcabench.agents.llm.text import one_line, speakable
-from rcabench.agents.llm.tracing import span
+from rcabench.agents.llm.tracing.spans import span
 from rcabench.core.diagnosis import FailureKind
 from rcabench.core.errors import DiagnosisFailed
 from rcabench.core.incident import Incident

@@ -10,12 +10,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NoReturn
 from zoneinfo import ZoneInfo
 
-from rcabench.agents.llm.access import access_faults
-from rcabench.agents.llm.card import load_card
-from rcabench.agents.llm.chat import ChatModel, ModelError
-from rcabench.agents.llm.connection import connect
-from rcabench.agents.llm.meter import Meter
-from rcabench.agents.llm.mishaps import Mishaps
+from rcabench.agents.llm.models.access import access_faults
+from rcabench.agents.llm.models.card import load_card
+from rcabench.agents.llm.models.chat import ChatModel, ModelError
 from rcabench.agents.llm.openrca import controller as controlling
 from rcabench.agents.llm.openrca import executor as executing
 from rcabench.agents.llm.openrca.answer import candidates_in
@@ -25,9 +22,12 @@ from rcabench.agents.llm.openrca.handover import HandedTable, hand_over
 from rcabench.agents.llm.openrca.rca_calls import Calls
 from rcabench.agents.llm.openrca.rca_text import choices, load_role
 from rcabench.agents.llm.redaction import Redactor
+from rcabench.agents.llm.talk.connection import connect
+from rcabench.agents.llm.talk.meter import Meter
+from rcabench.agents.llm.talk.mishaps import Mishaps
 from rcabench.agents.llm.team import prices_of
 from rcabench.agents.llm.text import one_line, speakable
-from rcabench.agents.llm.tracing import span
+from rcabench.agents.llm.tracing.spans import span
 from rcabench.core.diagnosis import FailureKind
 from rcabench.core.errors import DiagnosisFailed
 from rcabench.core.incident import Incident

@@ -6,9 +6,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from rcabench.agents.llm.chat import ChatModel, Message, Request
-from rcabench.agents.llm.meter import Meter
-from rcabench.agents.llm.mishaps import Mishaps
+from rcabench.agents.llm.models.chat import ChatModel, Message, Request
+from rcabench.agents.llm.talk.meter import Meter
+from rcabench.agents.llm.talk.mishaps import Mishaps
 from rcabench.agents.llm.text import speakable
 from rcabench.core.errors import BudgetExceeded
 from rcabench.core.session import Session

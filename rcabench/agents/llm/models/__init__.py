@@ -1,0 +1,1 @@
+"""Which models there are, how they are reached, and what can go wrong on the way."""

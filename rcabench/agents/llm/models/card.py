@@ -1,0 +1,103 @@
+"""Which model it is and how it is asked: a file of `configs/models/`, read and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from rcabench.core.content import content_folder
+from rcabench.core.errors import ConfigError
+from rcabench.plugins import did_you_mean
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prices:
+    """What tokens cost, in USD per million.
+
+    Attributes:
+        input, output: per million tokens.
+        cached: per million input tokens that the provider had cached; None charges them like others.
+        as_of: when somebody looked.
+        source: where.
+    """
+
+    input: float
+    output: float
+    cached: float | None = None
+    as_of: date
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelCard:
+    """How to reach a model; holds no secret, only the names of the environment variables with them.
+
+    Attributes:
+        name: of the file.
+        provider: `openai` (and whatever speaks like it), `azure`, `anthropic`, `ollama` or `replay`.
+        model: as the provider names it.
+        parameters: sent along with every request (temperature, max_tokens, seed, ...).
+        connection: what the provider's client needs to be built (base URL, API version, name of the
+            environment variable with the key), as written, variables of the environment and all;
+            decides where an answer comes from, not what it is.
+        facts: what the model can do, where that is not the usual: function_calling, json_output, ...
+        description: for people.
+        stream: whether answers are asked for piece by piece.
+        context_tokens: how many tokens the model reads at most; None where nobody said.
+        timeout_seconds: for one call.
+        prices: None where nobody said; cost is then unknown.
+    """
+
+    name: str
+    provider: str
+    model: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    connection: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    description: str = ""
+    stream: bool = False
+    context_tokens: int | None = None
+    timeout_seconds: float = 120.0
+    prices: Prices | None = None
+
+    def identity(self) -> dict[str, Any]:
+        """Return what decides its answers: provider, model, parameters; the same wherever it is reached."""
+        return {"provider": self.provider, "model": self.model, "parameters": dict(self.parameters)}
+
+    @property
+    def takes_tools(self) -> bool:
+        """Whether the model can be offered tools."""
+        return bool(self.facts.get("function_calling", True))
+
+
+def card_names() -> tuple[str, ...]:
+    """Return the names of the cards that come with rcabench, sorted."""
+    return tuple(sorted(file.stem for file in _embedded_cards().glob("*.yaml")))
+
+
+def load_card(name_or_path: str | Path) -> ModelCard:
+    """Read a card that comes with rcabench, or a file of one's own.
+
+    No key need be set for that, nor any other variable that says only how to connect.
+
+    Raises:
+        ConfigError: there is no such card, or with every fault of its file.
+    """
+    from rcabench.agents.llm.models.card_file import read_card
+
+    file = Path(name_or_path)
+    if file.is_file():
+        return read_card(file)
+    embedded = _embedded_cards() / f"{name_or_path}.yaml"
+    if file.name == str(name_or_path) and embedded.is_file():
+        return read_card(embedded)
+    raise ConfigError(
+        str(name_or_path), [f"no such file, and no embedded model{did_you_mean(file.stem, card_names())}"]
+    )
+
+
+def _embedded_cards() -> Path:
+    return content_folder("configs") / "models"

@@ -1,0 +1,245 @@
+"""What a provider's own response says beyond what AutoGen's result keeps of it.
+
+AutoGen's results know neither the response's id and model, nor cached and reasoning tokens, nor
+refusals, nor the reasons for stopping beyond four; of a stream, its event log does not know them either.
+So the one method of the provider's SDK that AutoGen calls is listened to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any
+
+from rcabench.agents.llm.models.chat import FinishReason, TokenCount
+
+_STOPPED: Mapping[str, FinishReason] = {
+    "stop": FinishReason.STOP,
+    "end_turn": FinishReason.STOP,
+    "stop_sequence": FinishReason.STOP,
+    "length": FinishReason.LENGTH,
+    "max_tokens": FinishReason.LENGTH,
+    "model_context_window_exceeded": FinishReason.LENGTH,
+    "tool_calls": FinishReason.TOOL_CALLS,
+    "function_call": FinishReason.TOOL_CALLS,
+    "tool_use": FinishReason.TOOL_CALLS,
+    "content_filter": FinishReason.CONTENT_FILTER,
+    "refusal": FinishReason.CONTENT_FILTER,
+}
+"""Reasons for stopping as OpenAI, Anthropic and Ollama give them; others count as a plain stop."""
+
+
+@dataclass(slots=True, eq=False)
+class Overheard:
+    """What one response said, piece by piece or at once.
+
+    Attributes:
+        id, model: as the provider names them.
+        stopped: why the model stopped, in the provider's words; None while it has not.
+        refusal: what a model says instead of an answer.
+        texts, thoughts: in their order.
+        tokens: as far as they are reported; cached ones among the input, whatever the provider counts there.
+    """
+
+    id: str | None = None
+    model: str | None = None
+    stopped: str | None = None
+    refusal: str = ""
+    texts: list[str] = field(default_factory=list)
+    thoughts: list[str] = field(default_factory=list)
+    tokens: TokenCount = field(default_factory=TokenCount)
+    _stream: Any = None
+
+    @property
+    def text(self) -> str:
+        """All that was said."""
+        return "".join(self.texts)
+
+    @property
+    def thought(self) -> str | None:
+        """All reasoning that was shown."""
+        return "".join(self.thoughts) or None
+
+    @property
+    def finish_reason(self) -> FinishReason:
+        """Why the model stopped."""
+        return _STOPPED.get((self.stopped or "").lower(), FinishReason.STOP)
+
+    async def close(self) -> None:
+        """Let go of the connection of a stream that was not read to its end."""
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            with suppress(OSError, RuntimeError):
+                await stream.aclose()
+
+
+_PLAIN = (str, int, float, list, tuple)
+"""What stands where an object should, in servers that count wrongly."""
+
+Hear = Callable[[Overheard, Any], None]
+
+_LISTENING: ContextVar[Overheard | None] = ContextVar("rcabench_overheard", default=None)
+
+
+@contextmanager
+def listening() -> Iterator[Overheard]:
+    """Yield what the next response of this task says, as far as it has come."""
+    heard = Overheard()
+    token = _LISTENING.set(heard)
+    try:
+        yield heard
+    finally:
+        _LISTENING.reset(token)
+
+
+def listen_to(owner: Any, method: str, hear: Hear) -> None:
+    """Let responses of an SDK's method be heard by whoever is `listening` in the context of the call."""
+    original: Callable[..., Awaitable[Any]] = getattr(owner, method)
+
+    @wraps(original)
+    async def heard_by(*args: Any, **kwargs: Any) -> Any:
+        response = await original(*args, **kwargs)
+        heard = _LISTENING.get()
+        if heard is None:
+            return response
+        if kwargs.get("stream"):
+            heard._stream = _through(response, heard, hear)
+            return heard._stream
+        hear(heard, response)
+        return response
+
+    setattr(owner, method, heard_by)
+
+
+async def _through(stream: Any, heard: Overheard, hear: Hear) -> AsyncIterator[Any]:
+    try:
+        async for chunk in stream:
+            hear(heard, chunk)
+            yield chunk
+    finally:
+        await (stream.close() if hasattr(stream, "close") else stream.aclose())
+
+
+def hear_openai(heard: Overheard, raw: Any) -> None:
+    """Hear a completion, or a chunk of one."""
+    _hear_names(heard, raw)
+    choices = _at(raw, "choices")
+    if isinstance(choices, list) and choices:
+        said = _at(choices[0], "message") or _at(choices[0], "delta")
+        _hear_text(heard.texts, _at(said, "content"))
+        _hear_text(heard.thoughts, _at(said, "reasoning_content") or _at(said, "reasoning"))
+        heard.refusal += _text(_at(said, "refusal")) or ""
+        heard.stopped = _text(_at(choices[0], "finish_reason")) or heard.stopped
+    usage = _at(raw, "usage")
+    if usage is not None:
+        _hear_tokens(
+            heard,
+            read=_at(usage, "prompt_tokens"),
+            written=_at(usage, "completion_tokens"),
+            cached=_at(usage, "prompt_tokens_details", "cached_tokens"),
+            reasoning=_at(usage, "completion_tokens_details", "reasoning_tokens"),
+        )
+        details = (_at(usage, "prompt_tokens_details"), _at(usage, "completion_tokens_details"))
+        if not _adds_up(usage, "prompt_tokens", "completion_tokens") or any(isinstance(d, _PLAIN) for d in details):
+            raw.usage = None
+
+
+def hear_anthropic(heard: Overheard, raw: Any) -> None:
+    """Hear a message, or an event of its stream."""
+    kind = _at(raw, "type")
+    if kind in ("message", "message_start"):
+        message = raw if kind == "message" else _at(raw, "message")
+        _hear_names(heard, message)
+        for block in _at(message, "content") or ():
+            _hear_block(heard, block)
+        heard.stopped = _text(_at(message, "stop_reason")) or heard.stopped
+        usage = _at(message, "usage")
+        _hear_anthropic_usage(heard, usage, finished=kind == "message")
+        if message is not None and not _adds_up(usage, "input_tokens", "output_tokens"):
+            message.usage = _uncounted() if kind == "message" else None
+    elif kind == "content_block_start":
+        _hear_block(heard, _at(raw, "content_block"))
+    elif kind == "content_block_delta":
+        _hear_block(heard, _at(raw, "delta"))
+    elif kind == "message_delta":
+        heard.stopped = _text(_at(raw, "delta", "stop_reason")) or heard.stopped
+        written = _count(_at(raw, "usage", "output_tokens"))
+        if written is not None:
+            heard.tokens = TokenCount(input=heard.tokens.input, cached=heard.tokens.cached, output=written)
+        elif _at(raw, "usage") is not None:
+            raw.usage = None
+
+
+def hear_ollama(heard: Overheard, raw: Any) -> None:
+    """Hear an answer, or a part of one."""
+    _hear_names(heard, raw)
+    _hear_text(heard.texts, _at(raw, "message", "content"))
+    _hear_text(heard.thoughts, _at(raw, "message", "thinking"))
+    if _at(raw, "done") is True:
+        heard.stopped = _text(_at(raw, "done_reason")) or "stop"
+        _hear_tokens(heard, read=_at(raw, "prompt_eval_count"), written=_at(raw, "eval_count"))
+
+
+def _hear_names(heard: Overheard, raw: Any) -> None:
+    heard.id = _text(_at(raw, "id")) or heard.id
+    heard.model = _text(_at(raw, "model")) or heard.model
+
+
+def _hear_block(heard: Overheard, block: Any) -> None:
+    _hear_text(heard.texts, _at(block, "text"))
+    _hear_text(heard.thoughts, _at(block, "thinking"))
+
+
+def _hear_text(parts: list[str], value: Any) -> None:
+    if text := _text(value):
+        parts.append(text)
+
+
+def _hear_anthropic_usage(heard: Overheard, usage: Any, *, finished: bool) -> None:
+    # Here the input is what was neither read from the cache nor written into it.
+    fresh, cached = _count(_at(usage, "input_tokens")), _count(_at(usage, "cache_read_input_tokens"))
+    kept = _count(_at(usage, "cache_creation_input_tokens"))
+    read = None if fresh is None else fresh + (cached or 0) + (kept or 0)
+    # What a stream says at its beginning of its output is provisional.
+    written = _at(usage, "output_tokens") if finished else None
+    _hear_tokens(heard, read=read, written=written, cached=cached)
+
+
+def _hear_tokens(heard: Overheard, *, read: Any, written: Any, cached: Any = None, reasoning: Any = None) -> None:
+    total, output, of_cache, of_thought = map(_count, (read, written, cached, reasoning))
+    # Nothing is asked without a token: 0 says that the server does not count.
+    counts = bool(total)
+    heard.tokens = TokenCount(
+        input=total or None,
+        output=output if counts or output else None,
+        cached=of_cache if of_cache is not None and counts and of_cache <= (total or 0) else None,
+        reasoning=of_thought if of_thought is not None and of_thought <= (output or 0) else None,
+    )
+
+
+def _adds_up(usage: Any, *keys: str) -> bool:
+    """Return whether AutoGen can add these counts to its own; where it cannot, it loses the answer over it."""
+    return all(_count(_at(usage, key)) is not None for key in keys)
+
+
+def _uncounted() -> Any:
+    from anthropic.types import Usage
+
+    return Usage(input_tokens=0, output_tokens=0)
+
+
+def _at(value: Any, *path: str) -> Any:
+    for key in path:
+        value = value.get(key) if isinstance(value, Mapping) else getattr(value, key, None)
+    return value
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

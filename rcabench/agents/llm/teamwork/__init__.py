@@ -1,0 +1,1 @@
+"""How agents work together: lineups and prompts, investigation, cross-examination, judgement."""

@@ -1,0 +1,1 @@
+"""What agents can ask the telemetry: tools made of its questions, SQL, and answers as text."""

@@ -1,0 +1,1 @@
+"""What agents do, as spans: made, kept, sent."""
