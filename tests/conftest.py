@@ -31,8 +31,30 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"
 
+MAKE_ONE_RUN = frozenset(f"tests/e2e/test_openrca_{name}.py" for name in ("archive", "baselines", "end_to_end"))
+"""Files whose tests read a run that is dear to make: one worker takes them all."""
+
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
 settings.load_profile("repeatable")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Keep the tests of some files together, and share all others out one by one."""
+    # Not by the mark `xdist_group`: pytest-xdist 3.8 writes it where pytest 9.2 no longer reads it.
+    from xdist.scheduler import LoadGroupScheduling  # type: ignore[import-untyped]  # it tells no types
+
+    if config.getvalue("dist") != "loadgroup":
+        return None
+    scheduling = LoadGroupScheduling(config, log)
+    usual = scheduling._split_scope
+
+    def split(nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return file if file in MAKE_ONE_RUN else str(usual(nodeid))
+
+    scheduling._split_scope = split
+    return scheduling
 
 
 @pytest.fixture(scope="session")

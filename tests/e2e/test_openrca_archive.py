@@ -18,9 +18,6 @@ from rcabench.datasets.writer import ImportSummary
 from rcabench.record import read_run
 from rcabench.telemetry.memory import MemoryTelemetry
 
-# One worker makes the run, all tests of it read it.
-pytestmark = pytest.mark.xdist_group("openrca-archive")
-
 
 def rcabench(*arguments: str | Path) -> str:
     done = subprocess.run(

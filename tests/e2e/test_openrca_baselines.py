@@ -29,9 +29,6 @@ from rcabench.telemetry.replay import Replay
 from rcabench.testing.openrca_layout import write_openrca_layout
 from rcabench.testing.scripted import Fault, ScriptedReply, ScriptedRequest, ScriptedServer
 
-# One worker makes the run, all tests of it read it.
-pytestmark = pytest.mark.xdist_group("openrca-baselines")
-
 SYSTEM = "market-cloudbed-1"
 CASES = 2
 PROMPTING = [f"openrca_prompting:model=scripted,style={style},kpis={kpis}" for style in STYLES for kpis in CHOICES]

@@ -18,9 +18,6 @@ from rcabench.testing.openrca_layout import write_openrca_layout
 from rcabench.testing.scripted import ScriptedReply, ScriptedRequest, ScriptedServer
 from rcabench.testing.scripted.rca_agent import RcaAgentScript
 
-# One worker makes the run, all tests of it read it.
-pytestmark = pytest.mark.xdist_group("openrca-end-to-end")
-
 SYSTEMS = {"bank": 2, "market-cloudbed-1": 2}
 """System -> failures, and so queries."""
 
