@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from rcabench.agents.llm.models.access import access_faults
-from rcabench.agents.llm.models.card import ModelCard, load_card
+from rcabench.agents.llm.models.access import plan_faults
+from rcabench.agents.llm.models.card import load_card
 from rcabench.agents.llm.models.chat import ChatModel
 from rcabench.agents.llm.talk.connection import connect
 from rcabench.agents.llm.talk.meter import Meter
@@ -65,8 +65,7 @@ class LanguageModelTeam:
         """Return what decides its answers beside its options: model, prices, team, prompts; no secrets."""
         lineup, card = load_model_lineup(self.team), load_card(self.model)
         return {
-            "model": {"card": card.name, **card.identity()},
-            "prices": None if card.prices is None else prices_of(card),
+            **card.declared(),
             "team": {"name": lineup.name, "digest": lineup.digest, "agents": [agent.name for agent in lineup.agents]},
             "prompts": {prompt.name: prompt.digest for prompt in lineup.prompts},
         }
@@ -74,12 +73,7 @@ class LanguageModelTeam:
     def faults(self, spending: Spending) -> Sequence[str]:
         """Return what would keep it from working: a limit that cannot be kept, a key that is not set."""
         card = load_card(self.model)
-        found = [f"model {card.name!r}: {fault}" for fault in access_faults(card)]
-        if spending.usd is not None and card.prices is None:
-            found.append(
-                f"model {card.name!r} has no prices, so a limit of {spending.usd:g} USD cannot be kept; "
-                "add `prices` to its card, or limit calls or tokens instead"
-            )
+        found = list(plan_faults(card, spending))
         if not card.takes_tools:
             found.append(f"model {card.name!r} takes no tools, and the agents of team {self.team!r} work with tools")
         return tuple(found)
@@ -96,19 +90,6 @@ class LanguageModelTeam:
             return lambda agent: connect(card, opened, meter, agent)
 
         return await verdict_of(load_model_lineup(self.team), incident, telemetry, connected)
-
-
-def prices_of(card: ModelCard) -> dict[str, Any]:
-    """Return a card's prices as plain data."""
-    assert card.prices is not None
-    prices = card.prices
-    return {
-        "input": prices.input,
-        "output": prices.output,
-        "cached": prices.cached,
-        "as_of": prices.as_of.isoformat(),
-        "source": prices.source,
-    }
 
 
 async def verdict_of(

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from rcabench.agents.llm.models.card import ModelCard
 from rcabench.agents.llm.models.variables import filled_in, variables_in
 from rcabench.core.errors import ConfigError
+from rcabench.core.spending import Spending
 
 OFFICIAL: Mapping[str, str] = {
     "openai": "https://api.openai.com/v1",
@@ -86,6 +87,17 @@ def access_faults(card: ModelCard, environment: Mapping[str, str] | None = None)
         *_secret_faults(card, known),
         *_address_faults(card, settings),
     )
+
+
+def plan_faults(card: ModelCard, spending: Spending) -> tuple[str, ...]:
+    """Return what would keep a diagnoser on this model from working: no way to it, a limit that cannot be kept."""
+    found = [f"model {card.name!r}: {fault}" for fault in access_faults(card)]
+    if spending.usd is not None and card.prices is None:
+        found.append(
+            f"model {card.name!r} has no prices, so a limit of {spending.usd:g} USD cannot be kept; "
+            "add `prices` to its card, or limit calls or tokens instead"
+        )
+    return tuple(found)
 
 
 def secret_variables(card: ModelCard) -> tuple[str, ...]:

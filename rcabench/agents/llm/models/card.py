@@ -30,6 +30,16 @@ class Prices:
     as_of: date
     source: str
 
+    def to_plain(self) -> dict[str, Any]:
+        """Return them as plain data."""
+        return {
+            "input": self.input,
+            "output": self.output,
+            "cached": self.cached,
+            "as_of": self.as_of.isoformat(),
+            "source": self.source,
+        }
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelCard:
@@ -62,6 +72,13 @@ class ModelCard:
     context_tokens: int | None = None
     timeout_seconds: float = 120.0
     prices: Prices | None = None
+
+    def declared(self) -> dict[str, Any]:
+        """Return what a record keeps of the model: identity and prices, no secrets."""
+        return {
+            "model": {"card": self.name, **self.identity()},
+            "prices": None if self.prices is None else self.prices.to_plain(),
+        }
 
     def identity(self) -> dict[str, Any]:
         """Return what decides its answers: provider, model, parameters; the same wherever it is reached."""

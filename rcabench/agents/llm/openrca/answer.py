@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from rcabench.agents.llm.talk.json_text import found_values
 from rcabench.agents.places import places_of
@@ -16,6 +17,18 @@ TIME, COMPONENT, REASON = "root cause occurrence datetime", "root cause componen
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 _COMPONENTS = frozenset({Aspect.HOST, Aspect.POD, Aspect.SERVICE})
 _DEEPEST = 4
+
+
+def zone_named(name: str) -> ZoneInfo:
+    """Return a zone of the IANA database.
+
+    Raises:
+        ValueError: there is none by that name.
+    """
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise ValueError(f"zone is {name!r}; expected one of the IANA database, such as Asia/Shanghai") from None
 
 
 def keys_asked(asked: Sequence[Aspect]) -> tuple[str, ...]:

@@ -7,19 +7,17 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NoReturn
-from zoneinfo import ZoneInfo
 
-from rcabench.agents.llm.models.access import access_faults
+from rcabench.agents.llm.models.access import plan_faults
 from rcabench.agents.llm.models.card import load_card
 from rcabench.agents.llm.models.chat import ChatModel, Message, ModelError, Reply, Request, Role
-from rcabench.agents.llm.openrca.answer import candidates_in
+from rcabench.agents.llm.openrca.answer import candidates_in, zone_named
 from rcabench.agents.llm.openrca.kpis import drawn, kpis_digest, named_by, oracle_kpis
 from rcabench.agents.llm.openrca.prompt import load_prompting_text
 from rcabench.agents.llm.openrca.sample import sampled, series_in
 from rcabench.agents.llm.redaction import Redactor
 from rcabench.agents.llm.talk.connection import connect
 from rcabench.agents.llm.talk.meter import Meter
-from rcabench.agents.llm.team import prices_of
 from rcabench.agents.llm.text import one_line, speakable
 from rcabench.agents.llm.tracing.spans import span
 from rcabench.core.diagnosis import FailureKind
@@ -85,12 +83,7 @@ class OpenRcaPrompting:
         for name, value, known in (("style", self.style, STYLES), ("kpis", self.kpis, CHOICES)):
             if value not in known:
                 raise ValueError(f"{name} is {value!r}{did_you_mean(str(value), known)}")
-        try:
-            ZoneInfo(self.zone)
-        except (KeyError, ValueError, OSError):
-            raise ValueError(
-                f"zone is {self.zone!r}; expected one of the IANA database, such as Asia/Shanghai"
-            ) from None
+        zone_named(self.zone)
         load_card(self.model)
         load_prompting_text(self.style)
 
@@ -98,22 +91,14 @@ class OpenRcaPrompting:
         """Return what decides its answers beside its options: model, prices, wording, lists of KPIs; no secrets."""
         card = load_card(self.model)
         return {
-            "model": {"card": card.name, **card.identity()},
-            "prices": None if card.prices is None else prices_of(card),
+            **card.declared(),
             "prompt": {"style": self.style, "digest": load_prompting_text(self.style).digest},
             "kpis": {"choice": self.kpis, "digest": kpis_digest()},
         }
 
     def faults(self, spending: Spending) -> Sequence[str]:
         """Return what would keep it from working: a limit that cannot be kept, a key that is not set."""
-        card = load_card(self.model)
-        found = [f"model {card.name!r}: {fault}" for fault in access_faults(card)]
-        if spending.usd is not None and card.prices is None:
-            found.append(
-                f"model {card.name!r} has no prices, so a limit of {spending.usd:g} USD cannot be kept; "
-                "add `prices` to its card, or limit calls or tokens instead"
-            )
-        return tuple(found)
+        return plan_faults(load_card(self.model), spending)
 
     async def diagnose(self, incident: Incident, telemetry: Telemetry) -> Verdict:
         """Return what the model answers.
@@ -141,7 +126,7 @@ class OpenRcaPrompting:
             turn = Turn(agent=AGENT, text=text)
             opened.transcript.append(turn)
             return Verdict(
-                candidates=await asyncio.to_thread(candidates_in, text, telemetry, ZoneInfo(self.zone)),
+                candidates=await asyncio.to_thread(candidates_in, text, telemetry, zone_named(self.zone)),
                 narrative=f"The answer to one prompt ({self.style}, {self.kpis} KPIs), as the model gave it.",
                 transcript=(turn,),
                 usage=opened.usage,
@@ -154,7 +139,7 @@ class OpenRcaPrompting:
         Raises:
             DiagnosisFailed: no list of KPIs speaks about the dataset.
         """
-        wording, zone = load_prompting_text(self.style), ZoneInfo(self.zone)
+        wording, zone = load_prompting_text(self.style), zone_named(self.zone)
         sample = sampled(incident.window, telemetry, self._metrics(incident, telemetry), zone)
         start, end = (moment.astimezone(zone) for moment in (incident.window.start, incident.window.end))
         window = f"{start:%Y-%m-%d %H:%M:%S} to {end:%Y-%m-%d %H:%M:%S}"

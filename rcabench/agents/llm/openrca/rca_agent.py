@@ -8,14 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar, NoReturn
-from zoneinfo import ZoneInfo
 
-from rcabench.agents.llm.models.access import access_faults
+from rcabench.agents.llm.models.access import plan_faults
 from rcabench.agents.llm.models.card import load_card
 from rcabench.agents.llm.models.chat import ChatModel, ModelError
 from rcabench.agents.llm.openrca import controller as controlling
 from rcabench.agents.llm.openrca import executor as executing
-from rcabench.agents.llm.openrca.answer import candidates_in
+from rcabench.agents.llm.openrca.answer import candidates_in, zone_named
 from rcabench.agents.llm.openrca.controller import Controller
 from rcabench.agents.llm.openrca.executor import Executor
 from rcabench.agents.llm.openrca.handover import HandedTable, hand_over
@@ -25,7 +24,6 @@ from rcabench.agents.llm.redaction import Redactor
 from rcabench.agents.llm.talk.connection import connect
 from rcabench.agents.llm.talk.meter import Meter
 from rcabench.agents.llm.talk.mishaps import Mishaps
-from rcabench.agents.llm.team import prices_of
 from rcabench.agents.llm.text import one_line, speakable
 from rcabench.agents.llm.tracing.spans import span
 from rcabench.core.diagnosis import FailureKind
@@ -93,12 +91,7 @@ class OpenRcaAgent:
         ):  # fmt: skip
             if not value >= least:
                 raise ValueError(f"{name} is {value!r}; it has to be at least {least:g}")
-        try:
-            ZoneInfo(self.zone)
-        except (KeyError, ValueError, OSError):
-            raise ValueError(
-                f"zone is {self.zone!r}; expected one of the IANA database, such as Asia/Shanghai"
-            ) from None
+        zone_named(self.zone)
         load_card(self.model)
         for role in (controlling.AGENT, executing.AGENT):
             load_role(role)
@@ -107,21 +100,14 @@ class OpenRcaAgent:
         """Return what decides its answers beside its options: model, prices, wording; no secrets."""
         card = load_card(self.model)
         return {
-            "model": {"card": card.name, **card.identity()},
-            "prices": None if card.prices is None else prices_of(card),
+            **card.declared(),
             "prompts": {role: load_role(role).digest for role in (controlling.AGENT, executing.AGENT)},
             "steps": self.steps,
         }
 
     def faults(self, spending: Spending) -> Sequence[str]:
         """Return what would keep it from working: no sandbox worth the name, a limit that cannot be kept, no key."""
-        card = load_card(self.model)
-        found = [f"model {card.name!r}: {fault}" for fault in access_faults(card)]
-        if spending.usd is not None and card.prices is None:
-            found.append(
-                f"model {card.name!r} has no prices, so a limit of {spending.usd:g} USD cannot be kept; "
-                "add `prices` to its card, or limit calls or tokens instead"
-            )
+        found = list(plan_faults(load_card(self.model), spending))
         with Sandbox(limits=self._limits(replays=False)) as sandbox:
             layers = sandbox.layers()
             if layers is None:
@@ -191,12 +177,12 @@ class OpenRcaAgent:
             except ModelError as error:
                 opened.failed(error.trouble)
                 self._failed(error, calls, turns, say)
-            candidates = await asyncio.to_thread(candidates_in, text, telemetry, ZoneInfo(self.zone))
+            candidates = await asyncio.to_thread(candidates_in, text, telemetry, zone_named(self.zone))
             if not candidates:
                 # What it said first stands where it cannot be asked again.
                 with suppress(ModelError):
                     text = await controller.conclude_again(text, said)
-                    candidates = await asyncio.to_thread(candidates_in, text, telemetry, ZoneInfo(self.zone))
+                    candidates = await asyncio.to_thread(candidates_in, text, telemetry, zone_named(self.zone))
         answer = redactor.redacted(text)
         say(controlling.AGENT, answer)
         told = f"{controller.taken} steps ({ended}). {one_line(controller.analysis, 1_000)}"
