@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from rcabench.core.run import ScoredDiagnosis
 from rcabench.reporting.statistics import Estimate, estimate
 
-RIGHT: tuple[str, ...] = ("service.AC@1", "host.AC@1", "pod.AC@1", "healthy.correct")
+RIGHT: tuple[str, ...] = ("openrca.strict", "service.AC@1", "host.AC@1", "pod.AC@1", "healthy.correct")
 """Of these the first that applies says which answers are right, unless a report is told otherwise."""
 
 

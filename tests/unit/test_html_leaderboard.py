@@ -167,3 +167,12 @@ def test_abstentions_and_failures_are_told_apart_from_misses() -> None:
 
     assert [outcome([result]).kind for result in record.results] == ["abstained", "failure"]
     assert outcome([]).kind == "absent"
+
+
+def test_a_benchmarks_own_score_leads_so_that_answers_in_words_are_not_called_beaten() -> None:
+    in_words = {case: {"openrca.strict": 1.0, "service.AC@1": 0.0} for case in "abcdefgh"}
+    named = {case: {"openrca.strict": 0.0, "service.AC@1": 1.0} for case in "abcdefgh"}
+    (group,) = grouped([small_run({"in words": in_words, "named": named})])
+
+    assert group.leading == "openrca.strict"
+    assert [entry.label for entry in group.entries] == ["in words", "named"]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from rcabench.core.agent_span import AgentSpan
 from rcabench.core.run import DatasetStamp, RunRecord, ScoredDiagnosis
+from rcabench.reporting.attempts import RIGHT
 from rcabench.reporting.metric import Kinds, in_order
 from rcabench.reporting.pages.markup import slug
 from rcabench.reporting.pages.source import Source
@@ -57,8 +58,8 @@ class Group:
 
     @property
     def leading(self) -> str | None:
-        """The metric that the leaderboard is sorted by: the first share that applies."""
-        return next((name for name in self.metrics if self.kinds.is_share(name)), None)
+        """The metric that the leaderboard is sorted by: what says which answers are right, else the first share."""
+        return _leading(self.metrics, self.kinds)
 
     @property
     def incidents(self) -> tuple[str, ...]:
@@ -94,11 +95,17 @@ def grouped(records: Sequence[RunRecord], right: str | None = None) -> tuple[Gro
     )
 
 
+def _leading(metrics: Sequence[str], kinds: Kinds) -> str | None:
+    # A benchmark's own score comes first: methods that answer it in words have no candidates to be ranked by.
+    shares = [name for name in metrics if kinds.is_share(name)]
+    return next((name for name in RIGHT if name in shares), next(iter(shares), None))
+
+
 def _group(stamp: DatasetStamp, rows: Sequence[tuple[RunRecord, SummaryRow]], source: Source) -> Group:
     names = in_order(name for _, row in rows for name in row.metrics)
     applicable = tuple(name for name in names if any(row.metric(name).value is not None for _, row in rows))
     kinds = kinds_of(row for _, row in rows)
-    leading = next((name for name in applicable if kinds.is_share(name)), "")
+    leading = _leading(applicable, kinds) or ""
     labels = _labels(rows)
     entries = [
         Entry(label=label, row=row, results=_attempts(record, row), spans=record.spans)

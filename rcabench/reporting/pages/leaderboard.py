@@ -39,8 +39,9 @@ def other_tables(group: Group) -> Html:
 
 def _kin(group: Group) -> list[str]:
     leading = group.leading or ""
-    level = leading.partition(".")[0]
-    return [name for name in group.metrics if name.startswith(f"{level}.") and name != leading][:_BESIDE]
+    level, _, _ = leading.partition(".")
+    kin = [name for name in group.metrics if name.startswith(f"{level}.") and group.kinds.is_share(name)]
+    return [name for name in kin if name != leading and name.count(".") == leading.count(".")][:_BESIDE]
 
 
 def finding(group: Group) -> Html:
