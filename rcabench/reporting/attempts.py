@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from rcabench.core.run import ScoredDiagnosis
 from rcabench.reporting.statistics import Estimate, estimate
 
-RIGHT: tuple[str, ...] = ("openrca.strict", "service.AC@1", "host.AC@1", "pod.AC@1", "healthy.correct")
+USUAL = "service.AC@1"
+RIGHT: tuple[str, ...] = ("openrca.strict", USUAL, "host.AC@1", "pod.AC@1", "healthy.correct")
 """Of these the first that applies says which answers are right, unless a report is told otherwise."""
 
 
@@ -90,11 +91,11 @@ def _draws(attempts: int, right: int, k: int) -> int:
 
 
 def deciding(results: Sequence[ScoredDiagnosis], wanted: str | None = None) -> str:
-    """Return the score that says which answers are right: `wanted`, or the first of `RIGHT` that has a value."""
+    """Return the score that says which answers are right: `wanted`, or the first of `RIGHT` that has a value, or `USUAL`."""
     if wanted is not None:
         return wanted
     valued = {score.name for result in results for score in result.scores if score.value is not None}
-    return next((name for name in RIGHT if name in valued), RIGHT[0])
+    return next((name for name in RIGHT if name in valued), USUAL)
 
 
 def value_of(result: ScoredDiagnosis, metric: str) -> float | None:
