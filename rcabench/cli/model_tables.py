@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 import yaml
 
 from rcabench.agents.llm.models.access import access_faults, secret_variables
-from rcabench.agents.llm.models.card import ModelCard, card_names, load_card
+from rcabench.agents.llm.models.card import ModelCard
+from rcabench.agents.llm.models.catalog import card_names, load_card
 from rcabench.agents.llm.talk.checkup import Finding, examined
 from rcabench.core.errors import ConfigError
 

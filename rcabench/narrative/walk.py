@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rcabench.agents.llm.models.card import ModelCard, load_card
+from rcabench.agents.llm.models.card import ModelCard
+from rcabench.agents.llm.models.catalog import load_card
 from rcabench.agents.llm.models.client import close_models
 from rcabench.agents.llm.talk.connection import connect
 from rcabench.agents.llm.talk.meter import Meter

@@ -9,8 +9,8 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from rcabench.agents.llm.models.card import card_names, load_card
 from rcabench.agents.llm.models.card_file import PARAMETERS, PROVIDERS, _Card, _Facts, card_from
+from rcabench.agents.llm.models.catalog import card_names, load_card
 from rcabench.agents.llm.models.persistence import POLICY, Patience
 from rcabench.agents.llm.models.variables import variables_in
 from rcabench.cli.app import app

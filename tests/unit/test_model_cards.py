@@ -15,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rcabench.agents.llm.models.access import access_faults, access_to
-from rcabench.agents.llm.models.card import ModelCard, Prices, card_names, load_card
+from rcabench.agents.llm.models.card import ModelCard, Prices
 from rcabench.agents.llm.models.card_file import PARAMETERS, card_from
+from rcabench.agents.llm.models.catalog import card_names, load_card
 from rcabench.agents.llm.models.chat import TokenCount
 from rcabench.agents.llm.models.price import cost
 from rcabench.agents.llm.models.variables import filled_in, variables_in

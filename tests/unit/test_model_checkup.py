@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from rcabench.agents.llm.models.card import ModelCard, card_names
+from rcabench.agents.llm.models.card import ModelCard
+from rcabench.agents.llm.models.catalog import card_names
 from rcabench.agents.llm.models.chat import ToolCall
 from rcabench.agents.llm.talk.checkup import Finding, examined
 from rcabench.cli.app import app

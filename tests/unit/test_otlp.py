@@ -15,7 +15,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from rcabench import __version__
-from rcabench.agents.llm.tracing.spans import Sent, require_otlp, shutdown_tracing, span
+from rcabench.agents.llm.tracing.sent import Sent
+from rcabench.agents.llm.tracing.spans import require_otlp, shutdown_tracing, span
 from rcabench.config import plan_from
 from rcabench.core.errors import ConfigError, PluginError
 from rcabench.core.session import Session, Tracing, session

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from rcabench.agents.llm.models.access import plan_faults
-from rcabench.agents.llm.models.card import load_card
+from rcabench.agents.llm.models.catalog import load_card
 from rcabench.agents.llm.models.chat import ChatModel
 from rcabench.agents.llm.talk.connection import connect
 from rcabench.agents.llm.talk.meter import Meter

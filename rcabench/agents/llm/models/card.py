@@ -1,16 +1,11 @@
-"""Which model it is and how it is asked: a file of `configs/models/`, read and checked."""
+"""Which model it is, and how it is asked."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from pathlib import Path
 from typing import Any
-
-from rcabench.core.content import content_folder
-from rcabench.core.errors import ConfigError
-from rcabench.plugins import did_you_mean
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,33 +83,3 @@ class ModelCard:
     def takes_tools(self) -> bool:
         """Whether the model can be offered tools."""
         return bool(self.facts.get("function_calling", True))
-
-
-def card_names() -> tuple[str, ...]:
-    """Return the names of the cards that come with rcabench, sorted."""
-    return tuple(sorted(file.stem for file in _embedded_cards().glob("*.yaml")))
-
-
-def load_card(name_or_path: str | Path) -> ModelCard:
-    """Read a card that comes with rcabench, or a file of one's own.
-
-    No key need be set for that, nor any other variable that says only how to connect.
-
-    Raises:
-        ConfigError: there is no such card, or with every fault of its file.
-    """
-    from rcabench.agents.llm.models.card_file import read_card
-
-    file = Path(name_or_path)
-    if file.is_file():
-        return read_card(file)
-    embedded = _embedded_cards() / f"{name_or_path}.yaml"
-    if file.name == str(name_or_path) and embedded.is_file():
-        return read_card(embedded)
-    raise ConfigError(
-        str(name_or_path), [f"no such file, and no embedded model{did_you_mean(file.stem, card_names())}"]
-    )
-
-
-def _embedded_cards() -> Path:
-    return content_folder("configs") / "models"

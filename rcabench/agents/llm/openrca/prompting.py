@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NoReturn
 
 from rcabench.agents.llm.models.access import plan_faults
-from rcabench.agents.llm.models.card import load_card
+from rcabench.agents.llm.models.catalog import load_card
 from rcabench.agents.llm.models.chat import ChatModel, Message, ModelError, Reply, Request, Role
 from rcabench.agents.llm.openrca.answer import candidates_in, zone_named
 from rcabench.agents.llm.openrca.kpis import drawn, kpis_digest, named_by, oracle_kpis

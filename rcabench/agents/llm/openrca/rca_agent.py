@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NoReturn
 
 from rcabench.agents.llm.models.access import plan_faults
-from rcabench.agents.llm.models.card import load_card
+from rcabench.agents.llm.models.catalog import load_card
 from rcabench.agents.llm.models.chat import ChatModel, ModelError
 from rcabench.agents.llm.openrca import controller as controlling
 from rcabench.agents.llm.openrca import executor as executing

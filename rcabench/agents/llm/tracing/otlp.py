@@ -13,7 +13,7 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
-from rcabench.agents.llm.tracing.spans import Sent
+from rcabench.agents.llm.tracing.sent import Sent
 from rcabench.core.errors import PluginError
 
 _PAUSE_SECONDS = 60.0

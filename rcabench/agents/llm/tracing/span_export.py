@@ -16,7 +16,7 @@ from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, Trace
 
 from rcabench import __version__
 from rcabench.agents.llm.tracing.otlp import Collector
-from rcabench.agents.llm.tracing.spans import Sent
+from rcabench.agents.llm.tracing.sent import Sent
 from rcabench.core.agent_span import AgentSpan
 from rcabench.core.errors import PluginError
 

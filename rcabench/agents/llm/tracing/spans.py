@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
 from rcabench.agents.llm.redaction import Redactor
+from rcabench.agents.llm.tracing.sent import Sent
 from rcabench.core.agent_span import AgentSpan, AttributeValue
 from rcabench.core.session import Session, current_session
 
@@ -55,14 +56,6 @@ _STRIDE = 0x9E3779B97F4A7C15
 """Odd, so that a walk over 64 bits comes back after 2^64 steps; of the golden ratio, so that neighbours look unlike."""
 _LONGEST_REMEMBERED = 200
 """Characters of texts that are looked through once per trace: names, and what providers always say."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Sent:
-    """How many spans arrived at the collector, and how many are in the run's own files only."""
-
-    arrived: int = 0
-    lost: int = 0
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
