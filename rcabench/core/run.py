@@ -9,6 +9,7 @@ from typing import Any
 
 from rcabench.core.agent_span import AgentSpan
 from rcabench.core.diagnosis import Diagnosis
+from rcabench.core.judgement import Judgements
 from rcabench.core.score import Score
 
 
@@ -85,6 +86,7 @@ class RunRecord:
         scorers: name -> spec, of the rubric that gave the scores.
         spans: key of a diagnosis -> what its agents did, in the order in which it ended; diagnoses
             that left none are not in it. It may be read from the disk only when it is asked.
+        judgements: what models say of the explanations, one per judge; no score depends on them.
     """
 
     folder: str
@@ -92,3 +94,4 @@ class RunRecord:
     results: tuple[ScoredDiagnosis, ...] = field(default=())
     scorers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     spans: Mapping[tuple[str, str, str, int], tuple[AgentSpan, ...]] = field(default_factory=dict)
+    judgements: tuple[Judgements, ...] = ()

@@ -4,43 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from rcabench.agents.llm.models.chat import ChatModel
 from rcabench.agents.llm.talk.answer import AnswerForm
 from rcabench.agents.llm.talk.loop import LoopLimits, converse
+from rcabench.core.judgement import Review, Showing, Shows
 from rcabench.core.trouble import Trouble
-from rcabench.scoring.rubric import Dossier, Rubric, Shows
+from rcabench.scoring.rubric import Dossier, Rubric
 
 _SECONDS = 300.0
 """For one review, its repetitions and repairs among them."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Showing:
-    """What the judge says of one piece of evidence."""
-
-    id: str
-    shows: Shows
-    why: str = ""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Review:
-    """What the judge says of one explanation.
-
-    Attributes:
-        reasoning_correct: whether it blames the right component for the right reason.
-        why: one sentence.
-        evidence: one entry per exhibit, in their order.
-        unsupported: statements of fact that no exhibit shows.
-    """
-
-    reasoning_correct: bool
-    why: str = ""
-    evidence: tuple[Showing, ...] = ()
-    unsupported: tuple[str, ...] = ()
 
 
 async def review(model: ChatModel, rubric: Rubric, dossier: Dossier) -> Review | Trouble:

@@ -17,6 +17,7 @@ from rcabench.agents.llm.talk.meter import Meter
 from rcabench.core.digest import digest_plain
 from rcabench.core.errors import ConfigError
 from rcabench.core.incident import Incident
+from rcabench.core.judgement import Examination, Judgement, Judgements, Review
 from rcabench.core.run import RunRecord, ScoredDiagnosis
 from rcabench.core.session import Session, TapeMode, session
 from rcabench.core.spending import Spending
@@ -26,10 +27,10 @@ from rcabench.core.usage import Usage
 from rcabench.datasets.folder import Dataset
 from rcabench.datasets.staging import Stage
 from rcabench.narrative.dossier import dossier_of
-from rcabench.narrative.golden import Examination, examine
-from rcabench.narrative.judgement import FOLDER, Judgement, Judgements, read_judgements, scores_of, write_judgements
-from rcabench.narrative.review import Review, review
-from rcabench.record import Cassette, Key, cassette_file, read_run
+from rcabench.narrative.golden import examine
+from rcabench.narrative.review import review
+from rcabench.narrative.scores import scores_of
+from rcabench.record import JUDGEMENTS, Cassette, Key, cassette_file, read_run, write_judgements
 from rcabench.runner.judging import stamped_dataset
 from rcabench.runner.learning import posed
 from rcabench.scoring.rubric import Dossier, GoldenItem, Rubric, load_rubric
@@ -124,7 +125,7 @@ def judge_run(folder: Path, options: JudgeOptions, *, watch: Watch = lambda _don
             _judgement(result, dossier, found) for result, dossier, found in zip(chosen, dossiers, reviews, strict=True)
         ),
     )
-    before = {earlier.name: earlier for earlier in read_judgements(folder)}.get(judgements.name)
+    before = {earlier.name: earlier for earlier in record.judgements}.get(judgements.name)
     if before is not None:
         judgements = replace(judgements, drift=examination.drift(before.examination))
     write_judgements(folder, judgements)
@@ -145,7 +146,7 @@ class _Desk:
             with ExitStack() as stack:
                 tape = None
                 if self.folder is not None and mode is not TapeMode.OFF:
-                    tape = stack.enter_context(Cassette(cassette_file(self.folder / FOLDER, key), key))
+                    tape = stack.enter_context(Cassette(cassette_file(self.folder / JUDGEMENTS, key), key))
                 opened = stack.enter_context(session(Session(key=key, spending=options.spending, tape=tape, mode=mode)))
                 model = connect(options.card, opened, Meter(opened), "judge")
                 return await review(model, options.rubric, dossier), opened.usage or Usage()
@@ -227,6 +228,7 @@ def _judgement(result: ScoredDiagnosis, dossier: Dossier | None, found: Review |
         incident_id=incident_id,
         diagnoser=diagnoser,
         attempt=attempt,
+        exhibits={exhibit.id: exhibit.reproduced for exhibit in dossier.exhibits} if dossier is not None else {},
         review=review,
         trouble=found if isinstance(found, Trouble) else None,
         scores=scores_of(dossier, review),

@@ -8,12 +8,15 @@ RUN/diagnoses.jsonl             a line per diagnosis; it is written last, so it 
 RUN/cassettes/<digest>.jsonl    a file per diagnosis that called a model: its calls, each written as soon as it ended
 RUN/scores/<rubric>.jsonl       what one rubric makes of the diagnoses; replaced as a whole
 RUN/scores/latest.json          the rubric that reports read
+RUN/judgements/<name>.jsonl     what one judge makes of the explanations by one rubric; replaced as a whole
+RUN/judgements/cassettes/       its calls, which hold the truth
 RUN/evaluations.jsonl           the scores by that rubric once more, as events that point at the agents' traces
 RUN/spans.parquet               all spans as one table; made from spans.jsonl
 RUN/lock                        held while a process appends
 """
 
-from rcabench.record.layout import SCHEMA
+from rcabench.record.judgements import judgements_file, read_judgements, write_judgements
+from rcabench.record.layout import JUDGEMENTS, SCHEMA
 from rcabench.record.lines import Key
 from rcabench.record.reader import fingerprint, read_manifest, read_queries, read_run, read_spans, repeatable
 from rcabench.record.scores import write_scores
@@ -22,6 +25,7 @@ from rcabench.record.tapes import Cassette, cassette_file
 from rcabench.record.writer import Entry, RunWriter, set_aside
 
 __all__ = [
+    "JUDGEMENTS",
     "SCHEMA",
     "Cassette",
     "Entry",
@@ -29,12 +33,15 @@ __all__ = [
     "RunWriter",
     "cassette_file",
     "fingerprint",
+    "judgements_file",
+    "read_judgements",
     "read_manifest",
     "read_queries",
     "read_run",
     "read_spans",
     "repeatable",
     "set_aside",
+    "write_judgements",
     "write_scores",
     "write_span_table",
 ]

@@ -16,6 +16,7 @@ from rcabench.core.errors import RecordError
 from rcabench.core.run import Manifest, RunRecord, ScoredDiagnosis
 from rcabench.core.score import Score
 from rcabench.core.verdict import Turn
+from rcabench.record.judgements import read_judgements
 from rcabench.record.layout import DIAGNOSES, LATEST, MANIFEST, QUERIES, SCHEMA, SCORES, SPANS, TRANSCRIPTS
 from rcabench.record.lines import Key, by_key, decoded, lines
 
@@ -43,7 +44,12 @@ def read_run(folder: Path | str, *, rubric: str | None = None) -> RunRecord:
     ]
     results.sort(key=_plan_order(manifest))
     return RunRecord(
-        folder=str(folder), manifest=manifest, results=tuple(results), scorers=scorers, spans=_Spans(folder=folder)
+        folder=str(folder),
+        manifest=manifest,
+        results=tuple(results),
+        scorers=scorers,
+        spans=_Spans(folder=folder),
+        judgements=read_judgements(folder),
     )
 
 

@@ -91,7 +91,7 @@ def _draws(attempts: int, right: int, k: int) -> int:
 
 
 def deciding(results: Sequence[ScoredDiagnosis], wanted: str | None = None) -> str:
-    """Return the score that says which answers are right: `wanted`, or the first of `RIGHT` that has a value, or `USUAL`."""
+    """Return the score that says which answers are right: `wanted`, else the first valued of `RIGHT`, or `USUAL`."""
     if wanted is not None:
         return wanted
     valued = {score.name for result in results for score in result.scores if score.value is not None}

@@ -12,6 +12,7 @@ from rcabench.core.run import RunRecord
 from rcabench.reporting.base import Page
 from rcabench.reporting.breakdown import breakdown_plain
 from rcabench.reporting.expense import Expense
+from rcabench.reporting.judged_tables import judged_plain
 from rcabench.reporting.published import published_plain
 from rcabench.reporting.scripted import scripted_diagnosers
 from rcabench.reporting.summary import SummaryRow, run_name, summarise
@@ -30,8 +31,8 @@ class JsonReporter:
             of service, host and pod AC@1 that applies.
 
     Example:
-        >>> JsonReporter(indent=None).render([])[0].text
-        '{"schema": "rcabench.report/1", "runs": [], "results": [], "tenants": [], "openrca": [], "published": []}\\n'
+        >>> json.loads(JsonReporter(indent=None).render([])[0].text)["schema"]
+        'rcabench.report/1'
     """
 
     indent: int | None = 2
@@ -51,6 +52,7 @@ def report(records: Sequence[RunRecord], *, right: str | None = None) -> dict[st
         "results": [result(row) for row in summarise(records, right=right)],
         "tenants": [asdict(row) for row in tenants(records)],
         "openrca": breakdown_plain(records),
+        "judgements": judged_plain(records),
         "published": published_plain(records),
     }
 

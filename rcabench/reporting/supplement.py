@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from rcabench.core.run import RunRecord
+from rcabench.reporting.amounts import ABSENT, amount, share, usd
 from rcabench.reporting.attempts import Repeats
 from rcabench.reporting.breakdown import breakdown_tables
-from rcabench.reporting.expense import AgentExpense, Expense, Total, Trouble
+from rcabench.reporting.expense import AgentExpense, Expense, Trouble
+from rcabench.reporting.judged_tables import judged_tables
 from rcabench.reporting.leaderboard import (
     Leaderboard,
     format_estimate,
@@ -21,7 +23,6 @@ from rcabench.reporting.published import published_tables
 from rcabench.reporting.summary import SummaryRow, summarise
 from rcabench.reporting.tenants import tenants
 
-ABSENT = "n/a"
 _MOST_K = 5
 """Up to so many attempts every k has its columns; beyond, the round ones do."""
 _ROUND_K = (1, 2, 3, 5, 10, 20, 50, 100)
@@ -68,33 +69,10 @@ def tables(
             warnings = table.warnings if torn_out else ()
             found.append(replace(table, title=f"{title}; {table.title}", warnings=warnings))
     whose = tenant_table(records)
-    found += [*breakdown_tables(records, torn_out=torn_out), *published_tables(records)]
+    found += breakdown_tables(records, torn_out=torn_out)
+    found += judged_tables(records, torn_out=torn_out)
+    found += published_tables(records)
     return (*found, whose) if whose is not None else tuple(found)
-
-
-def amount(total: Total, form: Callable[[float], str] = "{:,.0f}".format) -> str:
-    """Return a sum as text, with how many diagnoses it does not know.
-
-    Example:
-        >>> amount(Total(value=12, known=2, unknown=1)), amount(Total(unknown=3))
-        ('12 (1 of 3 unknown)', 'n/a')
-    """
-    if total.value is None:
-        return ABSENT
-    gap = f" ({total.unknown} of {total.known + total.unknown} unknown)" if total.unknown else ""
-    return f"{form(total.value)}{gap}"
-
-
-def usd(value: float | None) -> str:
-    """Return money as text; little money is not rounded to none.
-
-    Example:
-        >>> usd(1.5), usd(0.00012), usd(0.0), usd(None)
-        ('1.5000', '0.00012', '0.0000', 'n/a')
-    """
-    if value is None:
-        return ABSENT
-    return f"{value:.2g}" if 0.0 < value < 0.001 else f"{value:.4f}"
 
 
 def right_of(expense: Expense) -> str:
@@ -226,11 +204,6 @@ def _agent_cells(agent: AgentExpense) -> list[str]:
         ABSENT if agent.seconds is None else f"{agent.seconds:.3f}",
         str(sum(trouble.times for trouble in agent.troubles.values())),
     ]
-
-
-def share(value: float | None) -> str:
-    """Return a part of a whole in per cent."""
-    return ABSENT if value is None else f"{value:.0%}"
 
 
 def _troubles(members: Sequence[SummaryRow], several: bool) -> Leaderboard:

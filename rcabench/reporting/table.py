@@ -48,9 +48,7 @@ class TableReporter:
         boards = tables(records, self.metrics, self.right)
         if not boards:
             return (Page(name="report.txt", text="No results.\n"),)
-        width = max(_NARROWEST, self.width or shutil.get_terminal_size((120, 24)).columns)
-        color = sys.stdout.isatty() if self.color is None else self.color
-        return (Page(name="report.txt", text=_text(boards, width, color=color)),)
+        return (Page(name="report.txt", text=terminal_text(boards, width=self.width, color=self.color)),)
 
 
 def panels(board: Leaderboard, width: int) -> tuple[tuple[int, ...], ...]:
@@ -72,9 +70,12 @@ def panels(board: Leaderboard, width: int) -> tuple[tuple[int, ...], ...]:
     return tuple((*labels, *figures) for figures in folded)
 
 
-def _text(boards: Sequence[Leaderboard], width: int, *, color: bool) -> str:
+def terminal_text(boards: Sequence[Leaderboard], *, width: int | None = None, color: bool | None = None) -> str:
+    """Return tables as text, and below them what all of them have to say; width and colour as for `TableReporter`."""
     from rich.console import Console
 
+    width = max(_NARROWEST, width or shutil.get_terminal_size((120, 24)).columns)
+    color = sys.stdout.isatty() if color is None else color
     out = StringIO()
     console = Console(file=out, width=width, force_terminal=color, color_system="standard" if color else None)
     for board in boards:

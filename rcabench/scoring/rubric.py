@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from rcabench.core.codec import from_plain, to_plain
 from rcabench.core.digest import digest_plain
 from rcabench.core.errors import DataError
+from rcabench.core.judgement import Shows
 from rcabench.scoring.content import ContentFile, newest
-
-
-class Shows(StrEnum):
-    """Whether what a query returned shows what a piece of evidence claims."""
-
-    YES = "yes"
-    PARTLY = "partly"
-    NO = "no"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

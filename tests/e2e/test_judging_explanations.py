@@ -13,15 +13,18 @@ from typing import Any
 import pytest
 
 from rcabench.agents.llm.models.chat import Role
+from rcabench.cli.judging import judge_and_show
 from rcabench.config import plan_from
 from rcabench.core.errors import ConfigError
 from rcabench.core.session import TapeMode
 from rcabench.core.trouble import Trouble
-from rcabench.narrative.judgement import read_judgements
 from rcabench.narrative.review import task_of
-from rcabench.narrative.table import text
 from rcabench.narrative.walk import JudgeOptions, examine_judge, judge_run
-from rcabench.record import fingerprint, read_run
+from rcabench.record import fingerprint, read_judgements, read_run
+from rcabench.reporting.html import HtmlReporter
+from rcabench.reporting.json_report import JsonReporter
+from rcabench.reporting.judged import examination_lines
+from rcabench.reporting.markdown import MarkdownReporter
 from rcabench.runner.walk import run
 from rcabench.scoring.rubric import load_rubric
 from rcabench.testing.scripted import ScriptedReply, ScriptedRequest, ScriptedServer, card_for
@@ -77,7 +80,6 @@ def test_a_judge_that_agrees_with_the_golden_set_is_trusted_and_its_scores_stay_
 
     judgements = judge_run(run_folder, options_of(server))
 
-    assert "No language model answered here (judge): its model is a script." in text(judgements)
     assert judgements.examination.trusted
     assert judgements.examination.agreed == judgements.examination.questions
     assert fingerprint(read_run(run_folder)) == before
@@ -96,6 +98,46 @@ def test_the_judge_sees_what_every_cited_query_returns_now(run_folder: Path, ser
     claim = claims[cited.candidates[0].evidence[0]]
     shown = next(task for task in tasks if claim in task).partition(claim)[2]
     assert "its query, run again, returned" in shown.partition("\n## ")[0]
+
+
+def test_a_report_of_a_judged_run_shows_the_judge_apart_and_every_score_as_before(
+    run_folder: Path, server: ScriptedServer, tmp_path: Path
+) -> None:
+    folder = tmp_path / "judged"
+    shutil.copytree(run_folder, folder, ignore=shutil.ignore_patterns("judgements"))
+    (before,) = JsonReporter().render([read_run(folder)])
+    judgements = judge_run(folder, options_of(server))
+
+    (after,) = JsonReporter().render([read_run(folder)])
+    told, plain = json.loads(before.text), json.loads(after.text)
+
+    (said,) = plain.pop("judgements")
+    assert told.pop("judgements") == []
+    assert plain == told
+    assert (said["scripted"], said["trusted"]) == (True, True)
+    assert said["golden"]["agreement"]["n"] == judgements.examination.questions
+    assert said["cost"]["calls"] == server.calls
+    exhibits = [len(result.exhibits) for result in judgements.results if result.diagnoser == "statistical"]
+    assert sum(exhibits) > 0
+    assert {row["diagnoser"]: row["exhibits"] for row in said["results"]} == {"statistical": sum(exhibits), "random": 0}
+    pages = {page.name: page.text for page in HtmlReporter(telemetry=False).render([read_run(folder)])}
+    assert "What a model says of the explanations" in pages["index.html"]
+    judged = {f"incidents/tiny/{result.incident_id}.html" for result in judgements.results if result.review}
+    assert judged
+    assert {
+        name for name, text in pages.items() if "A model’s opinion, no score: openai/scripted (scripted)" in text
+    } == judged
+
+
+def test_the_command_prints_what_a_report_shows(
+    run_folder: Path, server: ScriptedServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    judge_and_show(run_folder, options_of(server))
+
+    printed = capsys.readouterr().out
+    assert "No language model answered here (openai/scripted): its model is a script." in printed
+    assert "Explanations judged by openai/scripted (scripted): tiny, onset" in printed
+    assert f"Judgements: {run_folder}/judgements/narrative.v" in printed
 
 
 def test_whoever_explains_nothing_has_no_correct_reasoning_and_costs_no_call(
@@ -133,7 +175,9 @@ def test_a_judge_that_changes_its_mind_about_the_golden_set_is_found_although_ca
 
     assert first.name == second.name
     assert second.drift == ("right-cpu/reasoning_correct: yes -> no",)
-    assert "Drift: 1 answer(s)" in text(second)
+    assert "Drift: 1 answer(s)" in "\n".join(examination_lines(second.examination, second.drift))
+    (page,) = MarkdownReporter().render([read_run(run_folder)])
+    assert "answers the golden set otherwise than when it judged this run before: right-cpu/" in page.text
 
 
 def test_a_judged_run_is_judged_again_from_tape_without_a_server(run_folder: Path, server: ScriptedServer) -> None:

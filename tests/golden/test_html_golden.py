@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from rcabench.reporting.html import HtmlReporter
+from rcabench.testing.judging import small_judgements
 from rcabench.testing.reports import agents_report, small_dataset, small_report
 
 FOLDER = Path(__file__).parent / "html"
@@ -27,6 +29,8 @@ PARTS = {
     "agents": ("agents/incidents/small/5f0d3c2b1a09.html", r'<table class="waterfall agents.*?</table>'),
     "models": ("agents/index.html", r'<table class="figures.*?</table>'),
     "cost_chart": ("agents/index.html", r'<div class="chart.*?</div>'),
+    "judged": ("judged/index.html", r'<section><h2 id="judgements".*?</section>'),
+    "opinion": ("judged/incidents/small/5f0d3c2b1a09.html", r'<div class="note bad"><p.*?</table></div>.*?</div>'),
     "logs": ("incidents/small/5f0d3c2b1a09.html", r'<table class="logs.*?</table>'),
 }
 
@@ -35,8 +39,12 @@ PARTS = {
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     dataset = small_dataset(tmp_path_factory.mktemp("golden") / "small")
     agents = HtmlReporter().render([agents_report(dataset)])
-    pages = {page.name: page.text for page in HtmlReporter().render([small_report(dataset)])}
-    return pages | {f"agents/{page.name}": page.text for page in agents}
+    record = small_report(dataset)
+    judges = (small_judgements(record, {"5f0d3c2b1a09"}, wrong=5, drift=("g0/e1: no -> yes",)),)
+    judged = HtmlReporter(telemetry=False).render([replace(record, judgements=judges)])
+    pages = {page.name: page.text for page in HtmlReporter().render([record])}
+    pages |= {f"agents/{page.name}": page.text for page in agents}
+    return pages | {f"judged/{page.name}": page.text for page in judged}
 
 
 @pytest.mark.parametrize("part", sorted(PARTS))

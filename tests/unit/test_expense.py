@@ -8,10 +8,11 @@ import pytest
 
 from rcabench.core.trouble import Trouble
 from rcabench.core.usage import Usage
+from rcabench.reporting.amounts import amount
 from rcabench.reporting.expense import Expense, Total
 from rcabench.reporting.leaderboard import Leaderboard
 from rcabench.reporting.summary import SummaryRow, summarise
-from rcabench.reporting.supplement import amount, shown_ks, tables
+from rcabench.reporting.supplement import shown_ks, tables
 from rcabench.reporting.tenants import tenant_of, tenants
 from rcabench.testing.runs import small_run
 

@@ -12,7 +12,8 @@ from rcabench.core.run import ScoredDiagnosis
 from rcabench.core.score import Score
 from rcabench.core.truth import RootCause, Truth
 from rcabench.core.verdict import Candidate, Evidence, Modality, Turn, Verdict
-from rcabench.reporting.pages.card import Findings, card
+from rcabench.reporting.pages.card import card
+from rcabench.reporting.pages.findings import Findings
 from rcabench.reporting.pages.outcome import outcome
 from rcabench.reporting.pages.verdict_table import chain, mark, named, verdict_table
 from rcabench.reporting.pages.wording import question_text

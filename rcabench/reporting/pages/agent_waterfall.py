@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from rcabench.core.agent_span import AgentSpan
 from rcabench.core.time import from_micros, to_micros
+from rcabench.reporting.amounts import ABSENT, usd
 from rcabench.reporting.pages import figures
 from rcabench.reporting.pages.bars import Bar, drawn, extent
 from rcabench.reporting.pages.markup import Html, join, tag
 from rcabench.reporting.pages.span_tree import Node, Placed, placed
-from rcabench.reporting.supplement import ABSENT, usd
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

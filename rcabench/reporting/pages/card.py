@@ -2,28 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from rcabench.core.component import Level
 from rcabench.core.run import ScoredDiagnosis
 from rcabench.core.verdict import Candidate, Evidence, Turn, Verdict
+from rcabench.reporting.judged import Opinion
 from rcabench.reporting.pages import figures
 from rcabench.reporting.pages.document import paragraphs, table
+from rcabench.reporting.pages.findings import Findings
+from rcabench.reporting.pages.judged_section import opinion
 from rcabench.reporting.pages.markup import Child, Html, join, tag
 from rcabench.reporting.pages.outcome import outcome
-from rcabench.reporting.pages.verdict_table import first
 from rcabench.reporting.pages.wording import question_text
 
 _CANDIDATES = 10
-_REFERENCES = 8
 _TURNS = 200
 _LONGEST_TURN = 20_000
 _LONGEST_TEXT = 4_000
 
 
-def card(label: str, result: ScoredDiagnosis, *, evidence_limit: int, unfolded: bool, work: Html | None = None) -> Html:
-    """Return the folded (or unfolded) card of one diagnosis; `work` is what its agents did, drawn."""
+def card(
+    label: str,
+    result: ScoredDiagnosis,
+    *,
+    evidence_limit: int,
+    unfolded: bool,
+    work: Html | None = None,
+    opinions: Sequence[Opinion] = (),
+) -> Html:
+    """Return the folded (or unfolded) card of one diagnosis.
+
+    Args:
+        label: of the diagnoser.
+        result: the diagnosis and its scores.
+        evidence_limit: how many findings are shown at most.
+        unfolded: whether it is open at first.
+        work: what its agents did, drawn.
+        opinions: what judges say of it.
+    """
     diagnosis = result.diagnosis
     verdict = diagnosis.verdict
     findings = Findings.of(verdict)
@@ -39,42 +56,10 @@ def card(label: str, result: ScoredDiagnosis, *, evidence_limit: int, unfolded: 
             _candidates(label, verdict, findings),
             evidence_table(label, findings, limit=evidence_limit) if findings.ordered else None,
         ]
-    parts += [_scores(result), work]
+    parts += [_scores(result), *(opinion(*said, findings) for said in opinions), work]
     if verdict is not None and verdict.transcript:
         parts.append(_transcript(verdict.transcript))
     return tag("details", summary, *parts, class_="card print", open_=unfolded)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Findings:
-    """The evidence of a verdict, numbered: ids may be long, and are told in tooltips.
-
-    Attributes:
-        ordered: what the first candidate cites, then the strongest.
-        numbers: id -> number, from 1.
-        cited: ids that the first candidate rests on.
-    """
-
-    ordered: tuple[Evidence, ...]
-    numbers: Mapping[str, int]
-    cited: frozenset[str]
-
-    @classmethod
-    def of(cls, verdict: Verdict | None) -> Findings:
-        """Return the findings of a verdict."""
-        lead = first(verdict)
-        cited = frozenset(lead.evidence) if lead is not None else frozenset()
-        evidence = verdict.evidence if verdict is not None else ()
-        ordered = tuple(sorted(evidence, key=lambda e: (e.id not in cited, -e.strength, e.id)))
-        return cls(ordered=ordered, numbers={e.id: i for i, e in enumerate(ordered, start=1)}, cited=cited)
-
-    def named(self, ids: Sequence[str]) -> Html:
-        """Return references to findings, as numbers where they have one."""
-        known = sorted((self.numbers[name], name) for name in ids[:_REFERENCES] if name in self.numbers)
-        told = [tag("span", str(number), title=name) for number, name in known]
-        told += [tag("span", name) for name in ids[:_REFERENCES] if name not in self.numbers]
-        more = f", and {len(ids) - _REFERENCES} more" if len(ids) > _REFERENCES else None
-        return join(*(join(", " if i else None, name) for i, name in enumerate(told)), more)
 
 
 def _candidates(label: str, verdict: Verdict, findings: Findings) -> Html | None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from rcabench.reporting.amounts import usd
 from rcabench.reporting.leaderboard import format_estimate
 from rcabench.reporting.pages import figures
 from rcabench.reporting.pages.axis import Axis, round_ticks
@@ -15,7 +16,6 @@ from rcabench.reporting.pages.group import Entry, Group
 from rcabench.reporting.pages.leaderboard import title
 from rcabench.reporting.pages.markup import Child, Html, join, tag
 from rcabench.reporting.statistics import Estimate
-from rcabench.reporting.supplement import usd
 
 _FRAME = Frame(width=680.0, height=300.0, left=40.0, right=664.0, top=12.0, bottom=258.0)
 _FAR_APART = 20.0

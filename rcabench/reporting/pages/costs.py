@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from rcabench.core.usage import Usage
+from rcabench.reporting.amounts import count, usd
 from rcabench.reporting.leaderboard import Leaderboard
 from rcabench.reporting.pages import figures
 from rcabench.reporting.pages.document import head, heading, note, table
@@ -14,7 +15,7 @@ from rcabench.reporting.pages.markup import Html, join, tag
 from rcabench.reporting.pages.verdict_table import Answer
 from rcabench.reporting.scripted import scripted_notice
 from rcabench.reporting.stand_ins import stand_in_notices
-from rcabench.reporting.supplement import ABSENT, supplements, usd
+from rcabench.reporting.supplement import supplements
 
 _COUNTS = (
     ("calls", "Calls"),
@@ -56,8 +57,8 @@ def figure_table(found: Leaderboard) -> Html:
     """Return a table of figures as markup; its notes are the caption."""
     rows = [
         tag("tr", *(
-            tag("th", cell, scope="row", title=cell) if i == 0 else
-            tag("td", cell) if i < found.labels else tag("td", *_stacked(cell), class_="n")
+            tag("th", *_label(cell), scope="row", title=cell) if i == 0 else
+            tag("td", *_label(cell)) if i < found.labels else tag("td", *_stacked(cell), class_="n")
             for i, cell in enumerate(cells)
         ))
         for cells in found.rows
@@ -71,8 +72,13 @@ def figure_table(found: Leaderboard) -> Html:
     )
 
 
+def _label(cell: str) -> tuple[Html | str, ...]:
+    parts = _stacked(cell)
+    return parts if len(parts) > 1 else (cell,)
+
+
 def _stacked(cell: str) -> tuple[Html, ...]:
-    """Return a figure over what qualifies it: its interval and n, or how much of it is unknown."""
+    """Return a figure or a name over what qualifies it: interval and n, how much is unknown, what it is marked by."""
     figure, qualified, rest = cell.partition(" [") if " [" in cell else cell.partition(" (")
     if not qualified:
         return (tag("span", cell),)
@@ -98,7 +104,7 @@ def incident_costs(answers: Sequence[Answer]) -> Html | None:
         rows.append(tag("tr",
             tag("th", label, attempt, scope="row", class_="clip"),
             tag("td", _trouble(diagnosis.usage)),
-            *(tag("td", _count(getattr(diagnosis.usage, name)), class_="n") for name, _ in counts),
+            *(tag("td", count(getattr(diagnosis.usage, name)), class_="n") for name, _ in counts),
             tag("td", usd(diagnosis.usage.usd), class_="n"),
             tag("td", figures.duration(diagnosis.usage.seconds), class_="n"),
         ))  # fmt: skip
@@ -112,10 +118,6 @@ def incident_costs(answers: Sequence[Answer]) -> Html | None:
 
 def _metered(usage: Usage) -> bool:
     return any(value is not None for value in (usage.calls, usage.input_tokens, usage.output_tokens, usage.usd))
-
-
-def _count(value: int | None) -> str:
-    return ABSENT if value is None else f"{value:,}"
 
 
 def _trouble(usage: Usage) -> Html:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from rcabench.core.agent_span import AgentSpan
 from rcabench.core.run import DatasetStamp, RunRecord, ScoredDiagnosis
 from rcabench.reporting.attempts import RIGHT
+from rcabench.reporting.judged import Opinion, opinions
 from rcabench.reporting.metric import Kinds, in_order
 from rcabench.reporting.pages.markup import slug
 from rcabench.reporting.pages.source import Source
@@ -23,12 +24,14 @@ class Entry:
         row: its figures.
         results: incident id -> its attempts there, in order.
         spans: key of a diagnosis -> what its agents did.
+        opinions: key of a diagnosis -> what each judge says of it.
     """
 
     label: str
     row: SummaryRow
     results: Mapping[str, tuple[ScoredDiagnosis, ...]]
     spans: Mapping[tuple[str, str, str, int], tuple[AgentSpan, ...]]
+    opinions: Mapping[tuple[str, str, str, int], tuple[Opinion, ...]]
 
     @property
     def marked(self) -> str:
@@ -108,7 +111,7 @@ def _group(stamp: DatasetStamp, rows: Sequence[tuple[RunRecord, SummaryRow]], so
     leading = _leading(applicable, kinds) or ""
     labels = _labels(rows)
     entries = [
-        Entry(label=label, row=row, results=_attempts(record, row), spans=record.spans)
+        Entry(label=label, row=row, results=_attempts(record, row), spans=record.spans, opinions=opinions(record))
         for label, (record, row) in zip(labels, rows, strict=True)
     ]
     entries.sort(key=lambda entry: (-_height(entry.row, leading), entry.label))

@@ -131,7 +131,10 @@ def _cards(group: Group, incident: str, evidence_limit: int, span_limit: int, se
     cards = []
     for i, (entry, result) in enumerate(answers):
         work = agent_waterfall(entry.spans.get(result.diagnosis.key, ()), limit=span_limit)
-        cards.append(card(entry.label, result, evidence_limit=evidence_limit, unfolded=i == open_one, work=work))
+        said = entry.opinions.get(result.diagnosis.key, ())
+        cards.append(
+            card(entry.label, result, evidence_limit=evidence_limit, unfolded=i == open_one, work=work, opinions=said)
+        )
     return join(heading(group.setting.capitalize(), level=3) if several else None, *cards)
 
 

@@ -15,6 +15,7 @@ from rcabench.reporting.pages.cost_chart import cost_chart
 from rcabench.reporting.pages.costs import figure_table, scripted_note, stand_in_note, supplement_tables
 from rcabench.reporting.pages.document import document, heading, note, table
 from rcabench.reporting.pages.group import Group, incident_path
+from rcabench.reporting.pages.judged_section import judged_section
 from rcabench.reporting.pages.leaderboard import leaderboard, other_tables
 from rcabench.reporting.pages.markup import Html, join, tag
 from rcabench.reporting.pages.matrix import matrix
@@ -37,6 +38,7 @@ def index_page(title: str, records: Sequence[RunRecord], groups: Sequence[Group]
         _contents(groups),
         sections,
         _beside(breakdown_tables(records), "openrca"),
+        judged_section(records),
         _beside(published_tables(records), "published"),
         _tenants(records),
         _failures(groups),
