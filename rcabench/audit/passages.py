@@ -105,6 +105,9 @@ def _of_cassette(run: Path, file: Path) -> Iterator[Passage]:
         for part in parts.values() if isinstance(parts, Mapping) else ():
             yield from _of_message(name, row, key, part, "the request")
         rest = {member: value for member, value in plain.items() if member != "parts"}
+        if isinstance(streamed := rest.get("streamed"), Mapping):
+            # Chunks are read as they were put together: pieces of words are nobody's words.
+            rest["streamed"] = streamed.get("said")
         yield from _all(name, row, key, Voice.SAID, rest, "the reply")
 
 

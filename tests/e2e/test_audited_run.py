@@ -61,7 +61,8 @@ def write_card(folder: Path, server: ScriptedServer) -> Path:
         "provider: openai\n"
         "model: scripted\n"
         f"connection: {{base_url: {server.url}/v1, api_key_env: SCRIPTED_API_KEY}}\n"
-        "context_tokens: 128000\n",
+        "context_tokens: 128000\n"
+        "stream: true\n",
         "utf-8",
     )
     return file

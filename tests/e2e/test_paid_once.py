@@ -52,7 +52,7 @@ def server(ledger: Ledger) -> Iterator[ScriptedServer]:
 
 
 @pytest.fixture
-def plan(tiny_dataset: Path, tmp_path: Path, server: ScriptedServer) -> Plan:
+def plan(request: pytest.FixtureRequest, tiny_dataset: Path, tmp_path: Path, server: ScriptedServer) -> Plan:
     card = tmp_path / "card.yaml"
     card.write_text(f"""
 description: No model, but a script.
@@ -60,6 +60,7 @@ provider: openai
 model: scripted
 connection: {{base_url: {server.url}/v1}}
 context_tokens: 128000
+stream: {str(getattr(request, "param", False)).lower()}
 prices: {{input: 1.0, output: 4.0, as_of: 2026-01-05, source: made up for tests}}
 """)
     team = {"name": "llm", "options": {"model": str(card), "team": "llm-pooled"}, "label": "team"}
@@ -125,6 +126,7 @@ def test_a_paid_run_killed_at_random_moments_pays_for_no_recorded_call_twice(
     assert fingerprint(record) == fingerprint(undisturbed)
 
 
+@pytest.mark.parametrize("plan", [True], ids=["streamed"], indirect=True)
 def test_a_paid_run_is_made_again_offline_and_a_changed_cassette_is_found(
     plan: Plan, server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,6 +142,7 @@ def test_a_paid_run_is_made_again_offline_and_a_changed_cassette_is_found(
     monkeypatch.setattr(
         "rcabench.agents.llm.models.client.AutogenModel.__init__", lambda *_: pytest.fail("a client is built")
     )
+    assert all('"chunks":[{' in file.read_text("utf-8") for file in (folder / "cassettes").iterdir())
     found = verify(folder)
     assert found.passed, found
     assert (len(found.identical), server.calls) == (2 * CASES, paid)

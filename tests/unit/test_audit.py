@@ -15,6 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
+from rcabench.agents.llm.models.chunks import Arrival, Part, Piece
+from rcabench.agents.llm.talk.tape_form import plain_arrival
 from rcabench.audit import Finding, Kind, audit
 from rcabench.audit.told import Telling
 from rcabench.core.agent_span import AgentSpan, AttributeValue
@@ -69,6 +71,7 @@ class Leaks:
     reply: str = ""
     echo: str = ""
     tool: str = ""
+    streamed: str = ""
     attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
     turn: str = ""
     question: str = "cpu_usage"
@@ -117,7 +120,11 @@ def write_run(folder: Path, dataset: Path, leaks: Leaks | None = None, *, onset_
         cassette.append(call(leaks.task or "web is slow; find the culprit.", f"It is {GUESSABLE}. {leaks.reply}"))
         said = {"role": "user", "text": f"A colleague says: {GUESSABLE}. {leaks.echo}"}
         result = {"role": "tool", "text": f"r1: host-b cart-0 cpu_usage 0.97 at 10:05:15 {leaks.tool}"}
+        cut = {"trouble": "model.timeout", "message": "no answer within 60 seconds"}
         cassette.append({**call("", ""), "parts": {"d3": said, "d4": result}})
+        if leaks.streamed:
+            broken = {name: value for name, value in call("", "").items() if name != "reply"}
+            cassette.append({**broken, "error": cut, "streamed": streamed(leaks.streamed)})
         writer.append(Entry(diagnosis=diagnosis, ledger=(asked,), transcript=turns, spans=spans))
     leaks.after(folder)
     return folder
@@ -132,6 +139,13 @@ def call(task: str, reply: str) -> dict[str, Any]:
         "parts": {"d1": {"role": "user", "text": task}, "d2": {"name": "latency", "description": "of a service"}},
         "reply": {"text": reply},
     }
+
+
+def streamed(text: str, width: int = 5) -> dict[str, Any]:
+    arrival = Arrival()
+    for start in range(0, len(text), width):
+        arrival.add((Piece(part=Part.TEXT, said=text[start : start + width]),))
+    return plain_arrival(arrival)
 
 
 def an_agent_span(name: str, attributes: Mapping[str, AttributeValue]) -> AgentSpan:
@@ -159,6 +173,7 @@ CHANNELS: Mapping[str, tuple[str, Callable[[str], Leaks]]] = {
     "prompt": ("cassettes", lambda text: Leaks(task=f"find it; {text}")),
     "reply": ("cassettes", lambda text: Leaks(reply=text)),
     "tool result": ("cassettes", lambda text: Leaks(tool=text)),
+    "cut stream": ("cassettes", lambda text: Leaks(streamed=f"I think that {text}")),
     "span": ("spans.jsonl", lambda text: Leaks(attributes={"gen_ai.response.id": f"<{text}>"})),
     "span's messages": ("spans.jsonl", lambda text: Leaks(attributes={"gen_ai.input.messages": messages(text)})),
     "span's list": ("spans.jsonl", lambda text: Leaks(attributes={"gen_ai.response.finish_reasons": ("stop", text)})),
@@ -184,6 +199,19 @@ def test_a_planted_canary_is_found_in_every_channel_that_it_leaks_into(
 
     assert {(where, kind, what) for where, _, kind, what in found(run, canary)} == {(file, Kind.CANARY, canary)}
     assert found(run, "another-canary") == []
+
+
+def test_a_piece_of_a_word_is_not_the_word(dataset: Path, tmp_path: Path) -> None:
+    """The label of the truth, which nobody could guess, is a chunk of a longer word."""
+    first, last = "x" * len(LABEL), "y" * len(LABEL)
+    chunks = streamed(f"{first}{LABEL}{last}", len(LABEL))
+    assert [chunk["text"] for chunk in chunks["chunks"]] == [first, LABEL, last]
+
+    def keep(folder: Path) -> None:
+        with Cassette(cassette_file(folder, KEY), KEY) as cassette:
+            cassette.append({**call("", ""), "streamed": chunks})
+
+    assert found(write_run(tmp_path / "run", dataset, Leaks(after=keep))) == []
 
 
 @pytest.mark.parametrize("channel", [*CHANNELS, "manifest", "page", "table"])

@@ -7,6 +7,7 @@ So the one method of the provider's SDK that AutoGen calls is listened to.
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -15,6 +16,7 @@ from functools import wraps
 from typing import Any
 
 from rcabench.agents.llm.models.chat import FinishReason, TokenCount
+from rcabench.agents.llm.models.chunks import Arrival, Part, Piece, awaited
 
 _STOPPED: Mapping[str, FinishReason] = {
     "stop": FinishReason.STOP,
@@ -38,35 +40,52 @@ class Overheard:
 
     Attributes:
         id, model: as the provider names them.
-        stopped: why the model stopped, in the provider's words; None while it has not.
-        refusal: what a model says instead of an answer.
-        texts, thoughts: in their order.
+        pieces: all that was said, in its order.
         tokens: as far as they are reported; cached ones among the input, whatever the provider counts there.
     """
 
     id: str | None = None
     model: str | None = None
-    stopped: str | None = None
-    refusal: str = ""
-    texts: list[str] = field(default_factory=list)
-    thoughts: list[str] = field(default_factory=list)
+    pieces: list[Piece] = field(default_factory=list)
     tokens: TokenCount = field(default_factory=TokenCount)
+    _calls: dict[int, int] = field(default_factory=dict)
     _stream: Any = None
 
     @property
     def text(self) -> str:
         """All that was said."""
-        return "".join(self.texts)
+        return self._all(Part.TEXT)
 
     @property
     def thought(self) -> str | None:
         """All reasoning that was shown."""
-        return "".join(self.thoughts) or None
+        return self._all(Part.THOUGHT) or None
+
+    @property
+    def refusal(self) -> str:
+        """What a model says instead of an answer."""
+        return self._all(Part.REFUSAL)
+
+    @property
+    def stopped(self) -> str | None:
+        """Why the model stopped, in the provider's words; None while it has not."""
+        return next((piece.said for piece in reversed(self.pieces) if piece.part is Part.STOPPED), None)
 
     @property
     def finish_reason(self) -> FinishReason:
         """Why the model stopped."""
         return _STOPPED.get((self.stopped or "").lower(), FinishReason.STOP)
+
+    def hear(self, part: Part, said: Any, call: int | None = None) -> None:
+        """Take in what was added to a part, if it is text."""
+        if text := _text(said):
+            self.pieces.append(Piece(part=part, said=text, call=call))
+
+    def hear_call(self, key: int | None, name: Any, arguments: Any) -> None:
+        """Take in what was added to the call of a tool that the provider knows by this number; None begins another."""
+        call = self._calls.setdefault(-1 - len(self._calls) if key is None else key, len(self._calls))
+        self.hear(Part.NAME, name, call)
+        self.hear(Part.ARGUMENTS, json.dumps(arguments) if isinstance(arguments, Mapping) else arguments, call)
 
     async def close(self) -> None:
         """Let go of the connection of a stream that was not read to its end."""
@@ -74,6 +93,9 @@ class Overheard:
         if stream is not None:
             with suppress(OSError, RuntimeError):
                 await stream.aclose()
+
+    def _all(self, part: Part) -> str:
+        return "".join(piece.said for piece in self.pieces if piece.part is part)
 
 
 _PLAIN = (str, int, float, list, tuple)
@@ -101,12 +123,15 @@ def listen_to(owner: Any, method: str, hear: Hear) -> None:
 
     @wraps(original)
     async def heard_by(*args: Any, **kwargs: Any) -> Any:
+        heard, streams = _LISTENING.get(), kwargs.get("stream")
+        arrival = awaited() or Arrival()
+        if streams:
+            arrival.begin()
         response = await original(*args, **kwargs)
-        heard = _LISTENING.get()
         if heard is None:
             return response
-        if kwargs.get("stream"):
-            heard._stream = _through(response, heard, hear)
+        if streams:
+            heard._stream = _through(response, heard, hear, arrival)
             return heard._stream
         hear(heard, response)
         return response
@@ -114,10 +139,12 @@ def listen_to(owner: Any, method: str, hear: Hear) -> None:
     setattr(owner, method, heard_by)
 
 
-async def _through(stream: Any, heard: Overheard, hear: Hear) -> AsyncIterator[Any]:
+async def _through(stream: Any, heard: Overheard, hear: Hear, arrival: Arrival) -> AsyncIterator[Any]:
     try:
         async for chunk in stream:
+            before = len(heard.pieces)
             hear(heard, chunk)
+            arrival.add(heard.pieces[before:])
             yield chunk
     finally:
         await (stream.close() if hasattr(stream, "close") else stream.aclose())
@@ -129,10 +156,14 @@ def hear_openai(heard: Overheard, raw: Any) -> None:
     choices = _at(raw, "choices")
     if isinstance(choices, list) and choices:
         said = _at(choices[0], "message") or _at(choices[0], "delta")
-        _hear_text(heard.texts, _at(said, "content"))
-        _hear_text(heard.thoughts, _at(said, "reasoning_content") or _at(said, "reasoning"))
-        heard.refusal += _text(_at(said, "refusal")) or ""
-        heard.stopped = _text(_at(choices[0], "finish_reason")) or heard.stopped
+        heard.hear(Part.TEXT, _at(said, "content"))
+        heard.hear(Part.THOUGHT, _at(said, "reasoning_content") or _at(said, "reasoning"))
+        heard.hear(Part.REFUSAL, _at(said, "refusal"))
+        for place, call in enumerate(_list(_at(said, "tool_calls"))):
+            key = _count(_at(call, "index"))
+            asked = _at(call, "function")
+            heard.hear_call(place if key is None else key, _at(asked, "name"), _at(asked, "arguments"))
+        heard.hear(Part.STOPPED, _at(choices[0], "finish_reason"))
     usage = _at(raw, "usage")
     if usage is not None:
         _hear_tokens(
@@ -153,19 +184,19 @@ def hear_anthropic(heard: Overheard, raw: Any) -> None:
     if kind in ("message", "message_start"):
         message = raw if kind == "message" else _at(raw, "message")
         _hear_names(heard, message)
-        for block in _at(message, "content") or ():
-            _hear_block(heard, block)
-        heard.stopped = _text(_at(message, "stop_reason")) or heard.stopped
+        for place, block in enumerate(_at(message, "content") or ()):
+            _hear_block(heard, block, place)
+        heard.hear(Part.STOPPED, _at(message, "stop_reason"))
         usage = _at(message, "usage")
         _hear_anthropic_usage(heard, usage, finished=kind == "message")
         if message is not None and not _adds_up(usage, "input_tokens", "output_tokens"):
             message.usage = _uncounted() if kind == "message" else None
     elif kind == "content_block_start":
-        _hear_block(heard, _at(raw, "content_block"))
+        _hear_block(heard, _at(raw, "content_block"), _count(_at(raw, "index")))
     elif kind == "content_block_delta":
-        _hear_block(heard, _at(raw, "delta"))
+        _hear_block(heard, _at(raw, "delta"), _count(_at(raw, "index")))
     elif kind == "message_delta":
-        heard.stopped = _text(_at(raw, "delta", "stop_reason")) or heard.stopped
+        heard.hear(Part.STOPPED, _at(raw, "delta", "stop_reason"))
         written = _count(_at(raw, "usage", "output_tokens"))
         if written is not None:
             heard.tokens = TokenCount(input=heard.tokens.input, cached=heard.tokens.cached, output=written)
@@ -176,10 +207,12 @@ def hear_anthropic(heard: Overheard, raw: Any) -> None:
 def hear_ollama(heard: Overheard, raw: Any) -> None:
     """Hear an answer, or a part of one."""
     _hear_names(heard, raw)
-    _hear_text(heard.texts, _at(raw, "message", "content"))
-    _hear_text(heard.thoughts, _at(raw, "message", "thinking"))
+    heard.hear(Part.TEXT, _at(raw, "message", "content"))
+    heard.hear(Part.THOUGHT, _at(raw, "message", "thinking"))
+    for call in _list(_at(raw, "message", "tool_calls")):
+        heard.hear_call(None, _at(call, "function", "name"), _at(call, "function", "arguments"))
     if _at(raw, "done") is True:
-        heard.stopped = _text(_at(raw, "done_reason")) or "stop"
+        heard.hear(Part.STOPPED, _text(_at(raw, "done_reason")) or "stop")
         _hear_tokens(heard, read=_at(raw, "prompt_eval_count"), written=_at(raw, "eval_count"))
 
 
@@ -188,14 +221,13 @@ def _hear_names(heard: Overheard, raw: Any) -> None:
     heard.model = _text(_at(raw, "model")) or heard.model
 
 
-def _hear_block(heard: Overheard, block: Any) -> None:
-    _hear_text(heard.texts, _at(block, "text"))
-    _hear_text(heard.thoughts, _at(block, "thinking"))
-
-
-def _hear_text(parts: list[str], value: Any) -> None:
-    if text := _text(value):
-        parts.append(text)
+def _hear_block(heard: Overheard, block: Any, place: int | None) -> None:
+    heard.hear(Part.TEXT, _at(block, "text"))
+    heard.hear(Part.THOUGHT, _at(block, "thinking"))
+    kind = _at(block, "type")
+    if kind in ("tool_use", "input_json_delta"):
+        # A stream begins with an empty input, and goes on with parts of the true one.
+        heard.hear_call(place, _at(block, "name"), _at(block, "partial_json") or _at(block, "input") or None)
 
 
 def _hear_anthropic_usage(heard: Overheard, usage: Any, *, finished: bool) -> None:
@@ -235,6 +267,10 @@ def _at(value: Any, *path: str) -> Any:
     for key in path:
         value = value.get(key) if isinstance(value, Mapping) else getattr(value, key, None)
     return value
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _text(value: Any) -> str | None:

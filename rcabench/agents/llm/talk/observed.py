@@ -17,6 +17,7 @@ from rcabench.agents.llm.models.chat import (
     Role,
     TokenCount,
 )
+from rcabench.agents.llm.models.chunks import arriving
 from rcabench.agents.llm.talk.meter import Meter
 from rcabench.agents.llm.tracing.spans import Given, OpenSpan, span
 
@@ -81,7 +82,7 @@ class Observed:
                 opened.set(_conversation(request))
             self.meter.before_call(self.agent)
             try:
-                reply = await self.inner.complete(request)
+                reply = await self._reply(request, opened)
             except ModelError as error:
                 self._failed(request, error, opened)
                 raise
@@ -94,6 +95,13 @@ class Observed:
             if opened.content:
                 opened.set(gen_ai__output__messages=_plain([_answer(reply)]))
             return reply
+
+    async def _reply(self, request: Request, opened: OpenSpan) -> Reply:
+        with arriving() as arrival:
+            try:
+                return await self.inner.complete(request)
+            finally:
+                opened.set(gen_ai__response__time_to_first_chunk=arrival.first_seconds)
 
     def _failed(self, request: Request, error: ModelError, opened: OpenSpan) -> None:
         self.meter.failed_call(self.agent, self.card, error, estimate=_estimate(request, None, self.card))

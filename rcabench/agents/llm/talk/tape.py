@@ -9,6 +9,7 @@ from typing import Any
 
 from rcabench.agents.llm.models.card import ModelCard
 from rcabench.agents.llm.models.chat import ChatModel, ModelError, Reply, Request
+from rcabench.agents.llm.models.chunks import Arrival, arriving
 from rcabench.agents.llm.talk.tape_form import (
     FORMAT,
     Plain,
@@ -16,6 +17,7 @@ from rcabench.agents.llm.talk.tape_form import (
     Sheet,
     difference,
     error_from,
+    plain_arrival,
     plain_error,
     plain_reply,
     recordable,
@@ -57,11 +59,12 @@ class Taped:
     which providers draw at random, count by their position.
 
     Parts of requests that an earlier entry of the agent holds are referred to by their digests, so a
-    tape grows with the length of a conversation and not with its square. A streamed answer is kept as
-    it was put together, with the mark that it was streamed: in which pieces it came, the clients do
-    not tell, and nothing depends on it. No header and no key is ever part of a request. Texts are
-    kept as they are, secrets that telemetry may hold included, since a changed text would be another
-    request: the audit looks for them.
+    tape grows with the length of a conversation and not with its square. Of a streamed answer the
+    chunks are kept too, with their moments, also where an error ended it: they show what a provider
+    does, in bounded room (see `Arrival`). Nothing depends on them: a replay gives the whole reply or
+    the error at once, and tapes without them are as good. No header and no key is ever part of a
+    request. Texts are kept as they are, secrets that telemetry may hold included, since a changed
+    text would be another request: the audit looks for them.
 
     In a replay an error that nothing followed is marked as final, so that retries end where they
     ended. In auto mode, which goes on after a kill, errors that a new attempt may spare are not
@@ -144,13 +147,14 @@ class Taped:
 
     async def _made(self, reel: _Reel, request: Request, asked: Sheet, n: int) -> Reply:
         began = time.monotonic()
-        try:
-            # As a replay will give it, so that what follows cannot depend on the mode.
-            reply = recordable(await self._inner.complete(request))
-        except ModelError as error:
-            self._keep(reel, asked, n, time.monotonic() - began, error=plain_error(error))
-            raise
-        self._keep(reel, asked, n, time.monotonic() - began, reply=plain_reply(reply))
+        with arriving() as arrival:
+            try:
+                # As a replay will give it, so that what follows cannot depend on the mode.
+                reply = recordable(await self._inner.complete(request))
+            except ModelError as error:
+                self._keep(reel, asked, n, time.monotonic() - began, error=plain_error(error), **_streamed(arrival))
+                raise
+        self._keep(reel, asked, n, time.monotonic() - began, reply=plain_reply(reply), **_streamed(arrival))
         return reply
 
     def _keep(self, reel: _Reel, asked: Sheet, n: int, seconds: float, **outcome: Plain) -> None:
@@ -180,3 +184,7 @@ class Taped:
         miss = Miss(agent=self._agent, call=call, difference=text)
         self._session.misses.append(miss)
         return TapeMiss(miss)
+
+
+def _streamed(arrival: Arrival) -> Plain:
+    return {"streamed": plain_arrival(arrival)} if arrival.is_stream else {}

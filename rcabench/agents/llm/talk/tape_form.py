@@ -5,11 +5,12 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rcabench.agents.llm.models.chat import Message, ModelError, Reply, Request, TokenCount, ToolCall, ToolSpec
+from rcabench.agents.llm.models.chunks import Arrival, Piece
 from rcabench.agents.llm.talk.meter import SpendingRefused
 from rcabench.agents.llm.text import cut, speakable
 from rcabench.core.codec import from_plain, to_plain
@@ -24,6 +25,8 @@ _LONGEST_DIFFERENCE = 6_000
 _LONGEST_COMPARED = 20_000
 """Characters of a request that are compared; the beginning of a conversation is much the same everywhere."""
 _MOST_COMPARED = 40
+
+_GAP = "\n[left out]\n"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -189,6 +192,50 @@ def error_from(plain: Mapping[str, Any], *, final: bool) -> ModelError:
         replayed=True,
         final=final,
     )
+
+
+def plain_arrival(arrival: Arrival) -> Plain:
+    """Write down in which chunks an answer came, and what they say when put together.
+
+    The latter also where the reply says it too: in words that are cut into pieces, nobody finds a secret.
+    """
+    left_out = {"left_out": arrival.pieces_left_out, "characters": arrival.characters_left_out}
+    is_whole = not any(left_out.values())
+    return {
+        "said": _put_together(_joined(arrival.first), _joined(arrival.last), gap="" if is_whole else _GAP),
+        "chunks": [*_plain_pieces(arrival.first), *([] if is_whole else [left_out]), *_plain_pieces(arrival.last)],
+    }
+
+
+def _plain_pieces(pieces: Iterable[Piece]) -> Iterator[Plain]:
+    for piece in pieces:
+        plain: Plain = {"seconds": piece.seconds}
+        if piece.call is not None:
+            plain["call"] = piece.call
+        if piece.part is not None:
+            plain[piece.part.value] = speakable(piece.said)
+        yield plain
+
+
+_Whole = Mapping[tuple[int, str], str]
+"""Number of the call, or -1 for what is none, and part of it -> what was said."""
+
+
+def _joined(pieces: Iterable[Piece]) -> _Whole:
+    said: dict[tuple[int, str], list[str]] = {}
+    for piece in pieces:
+        if piece.part is not None:
+            said.setdefault((-1 if piece.call is None else piece.call, piece.part.value), []).append(piece.said)
+    return {key: "".join(texts) for key, texts in said.items()}
+
+
+def _put_together(first: _Whole, last: _Whole, *, gap: str) -> Plain:
+    said: dict[int, Plain] = {}
+    for call, part in sorted({**first, **last}):
+        ends = (first.get((call, part)), last.get((call, part)))
+        said.setdefault(call, {})[part] = speakable(gap.join(filter(None, ends)))
+    plain = said.pop(-1, {})
+    return {**plain, "calls": list(said.values())} if said else plain
 
 
 def difference(asked: Sheet, n: int, entries: Sequence[Mapping[str, Any]], parts: Mapping[str, Plain]) -> str:
