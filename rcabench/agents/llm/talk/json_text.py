@@ -20,14 +20,15 @@ _PATIENCE = 2 * LONGEST
 """Characters that may be read in vain, over all beginnings."""
 
 _OPENING = re.compile(r"[\[{]")
-_BLANK = re.compile(r"(?:[\s\ufeff]++|//[^\n]*+|/\*.*?(?:\*/|\Z)|#[^\n]*+)++", re.S)
+# Groups are not repeated possessively: before 3.11.5, Python then finds other ends (python/cpython#106052).
+_BLANK = re.compile(r"(?:[\s\ufeff]++|//[^\n]*+|/\*.*?(?:\*/|\Z)|#[^\n]*+)+", re.S)
 _NUMBER = re.compile(r"[+-]?(?:\d[\d_]*+(?:\.\d*+)?|\.\d++)(?:[eE][+-]?\d++)?(?![\w.])")
 _WORD = re.compile(r"[+-]?[A-Za-z_$][\w$.-]{0,200}")
 _CLOSING = {'"': '"', "'": "'", "“": "”", "‘": "’"}
 # A quote ends a string where something follows that may follow a string; others are part of what is said.
 _AFTER = r"(?:\s*+(?:[,:}\]#]|//|/\*|```|\Z)|[ \t]*+\n|[ \t]++%s\w)"
 _STRING = {
-    opening: re.compile(rf"((?:[^{closing}\\]++|\\.|{closing}(?!{_AFTER % opening}))*+)({closing})?", re.S)
+    opening: re.compile(rf"((?:[^{closing}\\]++|\\.|{closing}(?!{_AFTER % opening}))*)({closing})?", re.S)
     for opening, closing in _CLOSING.items()
 }
 _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.S)
