@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,36 +23,59 @@ _HALF = 6.0
 """t statistic at which a change point's vote counts one half."""
 _REACH_SECONDS = 30.0
 """Votes closer than this support each other."""
-_LEAD = timedelta(minutes=5)
-"""History before the window that is used, so that an onset near the window's start can be seen."""
+_APART_SECONDS = 60.0
+"""Two faults closer than this are one for who counts in minutes, as metrics mostly do."""
+_NORMAL = timedelta(hours=1)
+"""How much before the window tells what is normal, where it may be seen."""
+_MARGIN = timedelta(minutes=5)
+"""What is used around the window, where it may be seen: an onset shows by what came before it and after it."""
 
 
 def estimate_onset(incident: Incident, telemetry: Telemetry) -> datetime | None:
-    """Estimate the onset of an incident whose benchmark does not give it.
+    """Estimate the onset of an incident whose benchmark does not give it; None where nothing changes."""
+    return next(iter(estimate_onsets(incident, telemetry)), None)
 
-    Every series (mean duration per operation, lines per template, metric samples) is split where
-    the two halves differ most, in standard errors; each split votes for its time with the strength
-    of its t statistic, and the time with the most support within half a minute wins.
+
+def estimate_onsets(incident: Incident, telemetry: Telemetry, *, count: int = 1) -> tuple[datetime, ...]:
+    """Estimate when each of several faults began, where a benchmark does not give it.
+
+    In every series (mean duration per operation, lines per template, metric samples) the stretch is
+    sought that differs most, in standard errors, from all around it: a fault may end before the
+    window does (the epidemic alternative of change-point tests; Levin and Kline, "The CUSUM test of
+    homogeneity", Statistics in Medicine 1985). A stretch nearer to the median before the window than
+    what is around it is a recovery, and does not count. Each stretch votes for its begin with the
+    strength of its t statistic, and the time with the most support within half a minute wins; the
+    next one is sought among the votes that did not support it.
+
+    Args:
+        incident: what to look into.
+        telemetry: what to ask.
+        count: how many faults there are.
 
     Returns:
-        The onset inside the window, or None where nothing changes.
+        Onsets inside the window, the best supported first; fewer than asked for where too little changes.
     """
-    lead = TimeWindow(start=incident.window.start - _LEAD, end=incident.window.end)
-    windows = intersections((lead,), incident.visible)
-    votes = [
-        _votes(_duration_table(telemetry.ask(OperationSeries(windows=windows, step_seconds=_STEP_SECONDS)))),
-        _votes(_template_table(telemetry.ask(TemplateSeries(windows=windows, step_seconds=_STEP_SECONDS)))),
-        _votes(_metric_table(telemetry.ask(MetricPoints(windows=windows)))),
-    ]
+    wide = TimeWindow(start=incident.window.start - _NORMAL, end=incident.window.end + _MARGIN)
+    windows = intersections((wide,), incident.visible)
+    tables = (
+        _duration_table(telemetry.ask(OperationSeries(windows=windows, step_seconds=_STEP_SECONDS))),
+        _template_table(telemetry.ask(TemplateSeries(windows=windows, step_seconds=_STEP_SECONDS))),
+        _metric_table(telemetry.ask(MetricPoints(windows=windows))),
+    )
+    votes = [_votes(table, incident.window.start) for table in tables]
     times = np.concatenate([t for t, _ in votes])
     weights = np.concatenate([w for _, w in votes])
     start, end = to_micros(incident.window.start), to_micros(incident.window.end)
     inside = (times >= start) & (times < end) & (weights > 0)
-    if not inside.any():
-        return None
     times, weights = times[inside], weights[inside]
     order = np.argsort(times, kind="stable")
-    return from_micros(_mode(times[order], weights[order]))
+    times, weights = times[order], weights[order]
+    found: list[int] = []
+    while len(found) < count and len(times):
+        found.append(_mode(times, weights))
+        left = np.abs(times - found[-1]) > _APART_SECONDS * 1e6
+        times, weights = times[left], weights[left]
+    return tuple(from_micros(time) for time in found)
 
 
 def _mode(times: Floats, weights: Floats) -> int:
@@ -84,27 +109,66 @@ def _wide(series: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     return named.pivot_table(index="time", columns=keys, values="value", aggfunc="mean").sort_index()
 
 
-def _votes(table: pd.DataFrame) -> tuple[Floats, Floats]:
-    """Return per series the time of its best split (epoch microseconds) and the vote's weight."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Sums:
+    """Running sums of series over time, from zero (samples known, deviations from the mean), and all squares."""
+
+    count: Floats
+    value: Floats
+    square: Floats
+    mean: Floats
+
+    @classmethod
+    def of(cls, values: Floats) -> _Sums:
+        known = np.isfinite(values)
+        count = np.maximum(known.sum(axis=0), 1)
+        # Differences of large squares would lose what small ones hold.
+        mean = np.where(known, values, 0.0).sum(axis=0) / count
+        filled = np.where(known, values - mean, 0.0)
+        return cls(count=_running(known), value=_running(filled), square=(filled**2).sum(axis=0), mean=mean)
+
+    def contrast(self, first: int, floor: Floats, normal: Floats) -> Floats:
+        """Return the t statistics of all stretches that begin at row `first`, against all around; a row per end.
+
+        Args:
+            first: row.
+            floor: least standard deviation of a series.
+            normal: its usual value; NaN where that is not known.
+        """
+        n, value = (sums[first + 1 :] - sums[first] for sums in (self.count, self.value))
+        m, others = self.count[-1] - n, self.value[-1] - value
+        with np.errstate(divide="ignore", invalid="ignore"):
+            residual = self.square - value**2 / n - others**2 / m
+            deviation = np.maximum(np.sqrt(np.maximum(residual, 0.0) / np.maximum(n + m - 2, 1)), floor)
+            statistic = np.abs(value / n - others / m) / (deviation * np.sqrt(1.0 / n + 1.0 / m))
+            usual = normal - self.mean
+            recovery = np.abs(value / n - usual) < np.abs(others / m - usual)
+        return np.where((n >= 2) & (m >= 2) & ~recovery, np.nan_to_num(statistic), 0.0)
+
+
+def _running(values: npt.NDArray[Any]) -> Floats:
+    return np.concatenate([np.zeros((1, values.shape[1])), values.cumsum(axis=0)])
+
+
+def _usual(before: pd.DataFrame) -> Floats:
+    """Return the median of each series; NaN for one that is not known."""
+    return before.median().to_numpy(dtype=np.float64)
+
+
+def _votes(table: pd.DataFrame, start: datetime) -> tuple[Floats, Floats]:
+    """Return per series when its oddest stretch begins (epoch microseconds), and the vote's weight."""
+    normal = _usual(table[table.index < start])
+    table = table[table.index >= start - _MARGIN]
     if table.empty or len(table) < 6:
         return np.empty(0), np.empty(0)
     values = table.to_numpy(dtype=np.float64)
-    known = np.isfinite(values)
-    filled = np.where(known, values, 0.0)
-    n_left, sum_left = known.cumsum(axis=0), filled.cumsum(axis=0)
-    square_left = (filled**2).cumsum(axis=0)
-    n_right, sum_right = n_left[-1] - n_left, sum_left[-1] - sum_left
-    square_right = square_left[-1] - square_left
-    with np.errstate(divide="ignore", invalid="ignore"):
-        mean_left, mean_right = sum_left / n_left, sum_right / n_right
-        residual = square_left - n_left * mean_left**2 + square_right - n_right * mean_right**2
-        deviation = np.sqrt(np.maximum(residual, 0.0) / np.maximum(n_left + n_right - 2, 1))
-        # The floor keeps a flat series with one odd sample from outvoting everything else.
-        deviation = np.maximum(deviation, 0.05 * np.nanmax(np.abs(values), axis=0, initial=1e-9, where=known))
-        statistic = np.abs(mean_right - mean_left) / (deviation * np.sqrt(1.0 / n_left + 1.0 / n_right))
-    statistic = np.where((n_left >= 2) & (n_right >= 2), np.nan_to_num(statistic), 0.0)
-    best = statistic.argmax(axis=0)
-    strength = saturate(statistic.max(axis=0) - 3.0, _HALF)
+    sums = _Sums.of(values)
+    # The floor keeps a flat series with one odd sample from outvoting everything else.
+    floor = 0.05 * np.nanmax(np.abs(values), axis=0, initial=1e-9, where=np.isfinite(values))
+    best, begin = np.zeros(values.shape[1]), np.zeros(values.shape[1], dtype=np.int64)
+    for first in range(1, len(values)):
+        highest = sums.contrast(first, floor, normal).max(axis=0)
+        begin[highest > best] = first
+        best = np.maximum(best, highest)
     times = pd.DatetimeIndex(table.index).as_unit("us").asi8
-    # The change happened after the last sample of the left half: the first of the right half shows it.
-    return times[np.minimum(best + 1, len(times) - 1)].astype(np.float64), strength
+    return times[begin].astype(np.float64), saturate(best - 3.0, _HALF)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from rcabench.agents.call_graph import descendants
 from rcabench.agents.scene import Placement, Scene
 from rcabench.agents.specialists.metric_kinds import kind_of
-from rcabench.core.component import Level
+from rcabench.core.component import ComponentRef, Level
 from rcabench.core.fault import FaultType
 from rcabench.core.verdict import Evidence, Modality, Signal
 
@@ -19,6 +19,8 @@ TRAVELLING: frozenset[Signal | None] = frozenset({Signal.BEHAVIOR, Signal.LATENC
 _VAGUE = frozenset({FaultType.LATENCY, FaultType.ERRORS})
 _VAGUE_SHARE = 0.2
 """That something is slow or fails names no cause: such a vote only counts where nobody knows better."""
+_ALIKE = 0.5
+"""Pods whose evidence is at least this share of the strongest pod's are at fault like it: then it is their service."""
 _TOPICS = frozenset({Signal.LATENCY, Signal.ERROR})
 
 
@@ -162,9 +164,19 @@ def _either(first: float, second: float) -> float:
 
 
 def _place(items: Sequence[Evidence], scene: Scene, weights: Weights) -> Placement:
-    """Return the place that the strongest evidence names most finely."""
+    """Return the place that the strongest evidence names most finely, but no pod where most pods show the same."""
     ordered = sorted(items, key=lambda e: (e.component.level is not Level.POD, -effective(e, weights), e.id))
-    return scene.placement(ordered[0].component)
+    place = scene.placement(ordered[0].component)
+    alike = {
+        e.component.name
+        for e in items
+        if (e.component.level, e.modality, e.signal) == (Level.POD, ordered[0].modality, ordered[0].signal)
+        and effective(e, weights) >= _ALIKE * effective(ordered[0], weights)
+    }
+    pods = [pod for pod, other in scene.pods.items() if other.service == place.service]
+    if place.service is None or not 1 < len(pods) < 2 * len(alike):
+        return place
+    return scene.placement(ComponentRef(level=Level.SERVICE, name=place.service))
 
 
 def _fault_types(items: Sequence[Evidence], weights: Weights) -> tuple[str, ...]:

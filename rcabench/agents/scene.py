@@ -33,6 +33,11 @@ class Placement:
     pod: str | None = None
     host: str | None = None
 
+    @property
+    def names(self) -> frozenset[str]:
+        """What it is called at the levels that are known."""
+        return frozenset(name for name in (self.service, self.pod, self.host) if name is not None)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scene:
@@ -128,7 +133,9 @@ def stretches(
     if after is None:  # an onset at or past the end leaves nothing to look at
         before, after = None, incident.window
     if onset is not None:
-        after = TimeWindow(start=after.start, end=min(after.end, after.start + _FIRST))
+        # A fault that began late in the window shows after it, where that may be looked at.
+        end = incident.aftermath.end if incident.aftermath is not None else after.end
+        after = TimeWindow(start=after.start, end=min(end, after.start + _FIRST))
     known = [w for w in (_recent(incident, reach), before, *incident.reference) if w is not None]
     # A reference may lie inside the window of the fault by mistake of a dataset: the fault wins.
     outside = [part for window in known for part in _outside(window, after)]

@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
+from rcabench.agents.base import WithoutModel
 from rcabench.agents.call_graph import likeliest_chain
 from rcabench.agents.cross_examination import cross_examine
 from rcabench.agents.lineup import Lineup, load_lineup
-from rcabench.agents.onset import estimate_onset
+from rcabench.agents.onset import estimate_onsets
 from rcabench.agents.pooling import Suspect, pool
 from rcabench.agents.scene import Scene, survey
+from rcabench.agents.several import together
 from rcabench.agents.specialists.base import Report, Specialist
 from rcabench.agents.specialists.log import LogSpecialist
 from rcabench.agents.specialists.metric import MetricSpecialist
 from rcabench.agents.specialists.trace import TraceSpecialist
+from rcabench.agents.wording import wording
 from rcabench.core.component import CallChain, Level
 from rcabench.core.incident import Incident
 from rcabench.core.verdict import Candidate, Evidence, Modality, Turn, Verdict
@@ -31,7 +35,7 @@ STATISTICAL_SPECIALISTS: Mapping[Modality, Specialist] = {
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class StatisticalTeam:
+class StatisticalTeam(WithoutModel):
     """A team of statistical specialists; deterministic, without a model.
 
     The three steps (investigate, cross-examine, judge) are those of every team: a team of language
@@ -58,10 +62,14 @@ class StatisticalTeam:
 
     async def diagnose(self, incident: Incident, telemetry: Telemetry) -> Verdict:
         """Return the team's verdict on one incident."""
+        onsets: Sequence[datetime | None] = (incident.hints.onset,)
+        if incident.hints.onset is None:
+            count = incident.hints.failures or 1
+            onsets = await asyncio.to_thread(estimate_onsets, incident, telemetry, count=count) or (None,)
+        return together([await self._verdict(incident, telemetry, onset) for onset in onsets])
+
+    async def _verdict(self, incident: Incident, telemetry: Telemetry, onset: datetime | None) -> Verdict:
         lineup = load_lineup(self.team)
-        onset = incident.hints.onset
-        if onset is None:
-            onset = await asyncio.to_thread(estimate_onset, incident, telemetry)
         scene = await asyncio.to_thread(survey, incident, telemetry, onset=onset)
         reports = await asyncio.gather(
             *(
@@ -81,7 +89,9 @@ def judge(lineup: Lineup, scene: Scene, reports: Sequence[Report]) -> Verdict:
     else:
         evidence = tuple(item for report in reports for item in report.evidence)
     suspects = pool(evidence, scene, lineup.weights) if lineup.judge == "pooled" else first_lead(evidence, scene)
-    verdict = accusation(suspects, scene, evidence=evidence, threshold=lineup.weights.threshold)
+    # Where it is told that something failed, the best guess is worth more than none.
+    threshold = 0.0 if scene.incident.hints.failures else lineup.weights.threshold
+    verdict = accusation(suspects, scene, evidence=evidence, threshold=threshold)
     transcript.append(Turn(agent="judge", text=verdict.narrative))
     return replace(verdict, transcript=tuple(transcript))
 
@@ -89,7 +99,7 @@ def judge(lineup: Lineup, scene: Scene, reports: Sequence[Report]) -> Verdict:
 def accusation(
     suspects: Sequence[Suspect], scene: Scene, *, evidence: tuple[Evidence, ...], threshold: float
 ) -> Verdict:
-    """Return the verdict that follows from a ranking of suspects.
+    """Return the verdict that follows from a ranking of suspects, of those whom a benchmark offers where it does.
 
     Args:
         suspects: most suspect first.
@@ -97,7 +107,8 @@ def accusation(
         evidence: all of it.
         threshold: suspicion of the first one below which the verdict abstains.
     """
-    suspects = suspects[:_MOST_CANDIDATES]
+    offered = frozenset(scene.incident.hints.components)
+    suspects = [suspect for suspect in suspects if not offered or offered & suspect.place.names][:_MOST_CANDIDATES]
     if not suspects or suspects[0].suspicion < threshold:
         narrative = "No component left its normal range far enough to be blamed."
         return Verdict(abstained=True, narrative=narrative, evidence=evidence)
@@ -117,12 +128,19 @@ def chain_from(service: str | None, scene: Scene) -> CallChain | None:
 
 
 def candidate_of(suspect: Suspect, scene: Scene) -> Candidate:
-    """Return a suspect as a verdict names it."""
+    """Return a suspect as a verdict names it, its fault type in the words of the incident where it offers some."""
+    fault_type = suspect.fault_types[0] if suspect.fault_types else None
+    offered = scene.incident.hints.fault_types
+    if offered:
+        level = Level.SERVICE if suspect.place.service is not None else Level.HOST
+        level = Level.POD if suspect.place.pod is not None else level
+        said = wording().chosen(suspect.fault_types, offered, level=level, evidence=suspect.evidence)
+        fault_type = said or fault_type
     return Candidate(
         service=suspect.place.service,
         pod=suspect.place.pod,
         host=suspect.place.host,
-        fault_type=suspect.fault_types[0] if suspect.fault_types else None,
+        fault_type=fault_type,
         onset=scene.onset,
         confidence=suspect.suspicion,
         evidence=tuple(item.id for item in suspect.evidence),

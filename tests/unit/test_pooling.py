@@ -19,7 +19,7 @@ from rcabench.agents.specialists.metric_kinds import kind_of
 from rcabench.agents.team import judge
 from rcabench.core.component import ComponentRef, Level
 from rcabench.core.errors import ConfigError
-from rcabench.core.incident import Aspect, Incident
+from rcabench.core.incident import Aspect, Hints, Incident
 from rcabench.core.time import TimeWindow, parse_utc
 from rcabench.core.verdict import Evidence, Modality, Signal
 
@@ -295,6 +295,18 @@ def test_the_baseline_never_overlaps_the_stretch_after_the_onset() -> None:
         ("process_resident_memory_bytes", "memory"),
         ("http_request_duration_p95", "latency"),
         ("availability", "availability"),
+        ("node_memory_MemAvailable_bytes", "memory_left"),
+        ("cpu_idle_percent", "cpu_left"),
+        ("fs_available_space", "disk_space"),
+        ("disk_busy_percent", "disk_busy"),
+        ("system.io.r_s", "disk_io"),
+        ("cpu_iowait", "io_wait"),
+        ("node_network_receive_errs_total", "retransmission"),
+        ("network_receive_packets", "network"),
+        ("receive_queue", "network_queue"),
+        ("tcp_fin_wait", "network_queue"),
+        ("sess_connect", "database"),
+        ("app_session_count", "traffic"),
         ("something unheard of", None),
     ],
 )
@@ -302,3 +314,59 @@ def test_metric_names_tell_what_is_measured(metric: str, kind: str | None) -> No
     found = kind_of(metric)
 
     assert (found.name if found else None) == kind
+
+
+def of_pod(pod: str, strength: float, metric: str = "cpu") -> Evidence:
+    return replace(
+        evidence("shop", strength, Signal.RESOURCE, Modality.METRIC, fault_type="cpu"),
+        id=f"metric:pod:{pod}:{metric}",
+        component=ComponentRef(level=Level.POD, name=pod),
+    )
+
+
+@pytest.mark.parametrize(
+    ("strengths", "blamed"),
+    [
+        ((0.8,), "shop-0"),
+        ((0.8, 0.7), "shop-0"),
+        ((0.8, 0.7, 0.6), None),
+        ((0.8, 0.7, 0.3), "shop-0"),
+        ((0.8, 0.7, 0.6, 0.8), None),
+    ],
+)
+def test_a_service_is_blamed_where_most_of_its_pods_show_the_same(
+    strengths: tuple[float, ...], blamed: str | None
+) -> None:
+    pods = {f"shop-{number}": Placement(service="shop", pod=f"shop-{number}", host="node") for number in range(4)}
+    scene = replace(SCENE, pods=pods)
+    items = [of_pod(f"shop-{number}", strength) for number, strength in enumerate(strengths)]
+
+    (suspect,) = pool(items, scene, Weights(other=0.9))
+
+    assert (suspect.place.service, suspect.place.pod) == ("shop", blamed)
+
+
+def test_only_components_that_are_offered_are_blamed() -> None:
+    items = (evidence("web", 0.9, Signal.SELF_TIME), evidence("db", 0.6, Signal.SELF_TIME))
+    offered = replace(SCENE, incident=replace(INCIDENT, hints=Hints(components=("cart-0", "db-0"))))
+    reports = (Report(modality=Modality.TRACE, evidence=items),)
+
+    assert judge(load_lineup("statistical"), SCENE, reports).ranking(Level.SERVICE) == ("web", "db")
+    for team in lineup_names():
+        assert judge(load_lineup(team), offered, reports).ranking(Level.SERVICE) == ("db",)
+
+
+def test_fault_types_are_answered_in_the_words_that_are_offered() -> None:
+    reports = (Report(modality=Modality.TRACE, evidence=(evidence("db", 0.6, Signal.SELF_TIME, fault_type="cpu"),)),)
+    offered = replace(SCENE, incident=replace(INCIDENT, hints=Hints(fault_types=("disk full", "CPU fault"))))
+
+    assert judge(load_lineup("statistical"), SCENE, reports).candidates[0].fault_type == "cpu"
+    assert judge(load_lineup("statistical"), offered, reports).candidates[0].fault_type == "CPU fault"
+
+
+def test_weak_evidence_is_answered_with_where_it_is_told_that_something_failed() -> None:
+    reports = (Report(modality=Modality.TRACE, evidence=(evidence("db", 0.1, Signal.SELF_TIME),)),)
+    told = replace(SCENE, incident=replace(INCIDENT, hints=Hints(failures=1)))
+
+    assert judge(load_lineup("statistical"), SCENE, reports).abstained
+    assert judge(load_lineup("statistical"), told, reports).ranking(Level.SERVICE) == ("db",)
