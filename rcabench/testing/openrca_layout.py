@@ -96,9 +96,11 @@ def _records(made: MadeUpSystem, *, days: int, hours: int, faults: int, random: 
     if not 1 <= faults <= len(starts) + 1:
         raise ValueError(f"{faults} failure(s) need as many half hours but one, there are {len(starts)}")
     chosen = sorted(random.sample(starts, max(1, faults - 1)))
-    onsets = [start + 60 * random.randrange(4, 8) for start in chosen]
+    # Anywhere in the half hour, as with OpenRCA's own; two of one half hour do not overlap.
+    onsets = [start + 60 * random.randrange(30) for start in chosen]
     if faults > 1:
-        onsets.append(chosen[0] + 60 * random.randrange(17, 22))
+        onsets[0] = chosen[0] + 60 * random.randrange(12)
+        onsets.append(onsets[0] + 60 * random.randrange(10, 18))
     drawn: list[tuple[str, str, str]] = []
     components: set[str] = set()
     for _ in onsets:
@@ -153,24 +155,32 @@ class _Day:
                         yield second, part.cmdb_id, kpi, self.value(part.name, kpi, usual, second)
 
     def spans(self) -> Iterator[tuple[int, int, str, str, str, str, bool]]:
-        """Yield (milliseconds, microseconds of duration, trace, span, parent or "", component, slow), parents first."""
+        """Yield (milliseconds, microseconds it lasts, trace, span, parent or "", component, wrong), parents first."""
         for second in self.times():
             for _ in range(_REQUESTS):
                 begin = second * 1000 + self.random.randrange(60_000)
                 way = self.random.choice(self.system.ways)
                 trace = f"{self.random.getrandbits(128):032x}"
                 own = [self._own_time(part, begin / 1000) for part in way]
+                lags = [0, *(self._lag(pair, begin / 1000) for pair in pairwise(way))]
                 parent = ""
                 for depth, part in enumerate(way):
                     span = f"{self.random.getrandbits(64):016x}"
-                    # Children begin a millisecond after their parents, which wait for them.
-                    total = sum(time for time, _ in own[depth:]) + 2000 * (len(way) - depth)
-                    yield begin + depth, total, trace, span, parent, part, own[depth][1]
+                    begin += lags[depth] // 2000
+                    # Children begin a millisecond after their parents, which wait for them and for the way back.
+                    total = sum(own[depth:]) + sum(lags[depth + 1 :]) + 2000 * (len(way) - depth)
+                    wrong = bool((self.system.slow | self.system.lagging) & set(self.reasons(part, begin / 1000)))
+                    yield begin + depth, total, trace, span, parent, part, wrong
                     parent = span
 
-    def _own_time(self, part: str, second: float) -> tuple[int, bool]:
+    def _own_time(self, part: str, second: float) -> int:
         slow = bool(self.system.slow & set(self.reasons(part, second)))
-        return int(self.random.uniform(4_000, 6_000) * (30 if slow else 1)), slow
+        return int(self.random.uniform(4_000, 6_000) * (30 if slow else 1))
+
+    def _lag(self, ends: Iterable[str], second: float) -> int:
+        """Return how long a call is on its way, there and back."""
+        lagging = sum(bool(self.system.lagging & set(self.reasons(part, second))) for part in ends)
+        return int(self.random.uniform(100_000, 160_000) * lagging)
 
     def lines(self) -> Iterator[tuple[int, str, str]]:
         """Yield (second, component, text) of logs."""
@@ -184,7 +194,8 @@ class _Day:
                     f"GET /api/v1/items?id={self.random.randrange(1000)} 200 {self.random.randrange(3, 9)} ms",
                 )
                 for reason in self.reasons(part, at):
-                    text = "upstream did not answer" if reason in self.system.slow else "resource temporarily exhausted"
+                    waits = reason in self.system.slow | self.system.lagging
+                    text = "upstream did not answer" if waits else "resource temporarily exhausted"
                     yield at, part, f'WARN "{text}", retry {self.random.randrange(1, 4)}'
 
 

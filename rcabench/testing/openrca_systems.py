@@ -36,7 +36,8 @@ class MadeUpSystem:
         parts: what is measured.
         groups: services of several pods -> the pods.
         effects: reason -> KPI -> factor while it lasts.
-        slow: reasons that slow calls down.
+        slow: reasons for which a part takes longer for its own work.
+        lagging: reasons for which calls to and from a part take longer on their way.
         ways: chains of pods (or others with spans) that requests take, from the entry on.
     """
 
@@ -47,6 +48,7 @@ class MadeUpSystem:
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     effects: Mapping[str, Mapping[str, float]]
     slow: frozenset[str]
+    lagging: frozenset[str]
     ways: tuple[tuple[str, ...], ...]
 
     def choices(self) -> tuple[tuple[str, str, str], ...]:
@@ -120,7 +122,8 @@ def _bank() -> MadeUpSystem:
             "high JVM CPU load": {"JVM-Operating System_7779_JVM_JVM_CPULoad": 9.0},
             "JVM Out of Memory (OOM) Heap": {"JVM-Memory_7779_JVM_Memory_HeapMemoryUsed": 4.0},
         },
-        slow=frozenset({"network latency", "network packet loss", "high JVM CPU load"}),
+        slow=frozenset({"high JVM CPU load"}),
+        lagging=frozenset({"network latency", "network packet loss"}),
         ways=(
             ("apache01", "Tomcat01", "MG01", "Mysql01"), ("apache02", "Tomcat02", "IG01", "Redis01"),
             ("apache01", "Tomcat02", "MG01", "Redis01"),
@@ -170,7 +173,8 @@ def _market(cluster: str) -> MadeUpSystem:
             "node memory consumption": {"system.mem.used": 2.5},
             "node disk read I/O consumption": {"system.io.r_s": 30.0},
         },
-        slow=frozenset({"container network latency", "container CPU load"}),
+        slow=frozenset({"container CPU load"}),
+        lagging=frozenset({"container network latency"}),
         ways=tuple((f"frontend{copy}", f"checkoutservice{copy}", f"cartservice{copy}") for copy in _COPIES)
         + tuple((f"frontend{copy}", f"adservice{copy}") for copy in _COPIES),
     )
@@ -207,11 +211,12 @@ def _telecom() -> MadeUpSystem:
             ),
         ),
         effects={
-            "CPU fault": {"container_cpu_used": 8.0, "CPU_util_pct": 5.0},
-            "network delay": {"Sent_queue": 30.0, "Received_queue": 30.0, "container_session_used": 4.0},
+            "CPU fault": {"container_cpu_used": 8.0},
+            "network delay": {"Sent_queue": 30.0, "Received_queue": 30.0},
             "db connection limit": {"Sess_Connect": 5.0, "Proc_Used_Pct": 4.5},
             "db close": {"On_Off_State": 0.0},
         },
-        slow=frozenset({"network delay", "CPU fault"}),
+        slow=frozenset({"CPU fault"}),
+        lagging=frozenset({"network delay"}),
         ways=(("os_021", "docker_001", "docker_003"), ("os_021", "docker_002", "docker_004")),
     )  # fmt: skip
