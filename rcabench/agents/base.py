@@ -68,6 +68,16 @@ class Declaring(Protocol):
         ...
 
 
+class WithoutModel:
+    """A diagnoser that asks no language model, and declares it: its calls, tokens and money are none, not unknown."""
+
+    __slots__ = ()
+
+    def declared(self) -> Mapping[str, Any]:
+        """Return that there is no model."""
+        return {"models": []}
+
+
 @runtime_checkable
 class Scrutable(Protocol):
     """A diagnoser that can say before a run what would keep it from working."""

@@ -82,6 +82,7 @@ class Expense:
         usd_judged: money of the judged ones, wrong and failed ones among them.
         troubles: kind -> how often, in the order of names.
         agents: the parts of several agents, by name.
+        free: whether the diagnoser declares that it asks no model, and asked none.
     """
 
     diagnoses: int = 0
@@ -100,11 +101,13 @@ class Expense:
     usd_judged: Total = Total()
     troubles: Mapping[str, Trouble] = field(default_factory=dict)
     agents: tuple[AgentExpense, ...] = ()
+    free: bool = False
 
     @property
     def metered(self) -> bool:
-        """Whether anything at all is known of a language model."""
-        return any(total.known for total in (self.calls, self.input_tokens, self.output_tokens, self.usd))
+        """Whether anything is known of a language model, other than that there was none."""
+        told = any(total.known for total in (self.calls, self.input_tokens, self.output_tokens, self.usd))
+        return told and not self.free
 
     @property
     def usd_per_right(self) -> float | None:
@@ -113,12 +116,13 @@ class Expense:
         return spent / self.right if spent is not None and self.right else None
 
 
-def expense(results: Sequence[ScoredDiagnosis], *, metric: str) -> Expense:
+def expense(results: Sequence[ScoredDiagnosis], *, metric: str, without_model: bool = False) -> Expense:
     """Return what the diagnoses of one diagnoser took.
 
     Args:
         results: of one diagnoser on one dataset in one run.
         metric: the score of which 1 is a right answer.
+        without_model: whether the diagnoser declares that it asks none.
     """
     usages = [result.diagnosis.usage for result in results]
     judged = [(result, value) for result in results if (value := value_of(result, metric)) is not None]
@@ -140,6 +144,7 @@ def expense(results: Sequence[ScoredDiagnosis], *, metric: str) -> Expense:
         usd_judged=total([result.diagnosis.usage for result, _ in judged], "usd"),
         troubles=troubles(usages),
         agents=_agents(usages),
+        free=without_model and total(usages, "calls").whole in (0, None),
     )
 
 

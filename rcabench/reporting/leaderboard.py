@@ -43,6 +43,9 @@ _COSTS: tuple[tuple[str, str], ...] = (
     ("usd", "USD"),
 )
 
+_MEASURED = ("seconds", "queries")
+"""Costs of whatever answers; the others are those of a language model."""
+
 _NOTE = (
     "Each figure is a mean over n cases with its 95 % interval: Wilson's where every case is right or wrong or cases "
     "are few, else a bootstrap over cases. A failed diagnosis is a miss. Columns without n in the heading name it in "
@@ -125,7 +128,7 @@ def leaderboard(members: Sequence[SummaryRow], caption: str, metrics: str | Sequ
     """Return the table of rows that may share one, under its caption."""
     several_runs = len({row.run for row in members}) > 1
     missing = any(row.incomplete for row in members)
-    costs = [(key, title) for key, title in _COSTS if any(getattr(row.cost, key) is not None for row in members)]
+    costs = [(key, title) for key, title in _COSTS if any(_is_cost_of(row, key) for row in members)]
     headings = ["diagnoser", *(["run"] if several_runs else [])]
     labels = len(headings)
     headings += ["n", "failed", *(["missing"] if missing else [])]
@@ -202,6 +205,11 @@ def _unmatched(members: Sequence[SummaryRow], metrics: str | Sequence[str]) -> t
 
 def _as_share(name: str, found: Sequence[Estimate], kinds: Kinds) -> bool:
     return kinds.is_share(name) and all(estimate.value is None or 0.0 <= estimate.value <= 1.0 for estimate in found)
+
+
+def _is_cost_of(row: SummaryRow, key: str) -> bool:
+    """Whether a row gives reason for a column; that no model costs nothing is worth saying beside one that costs."""
+    return getattr(row.cost, key) is not None and (key in _MEASURED or row.expense.metered)
 
 
 def _cost_cell(cost: Cost, key: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from rcabench.core.agent_span import AgentSpan
 from rcabench.core.run import RunRecord
+from rcabench.reporting.free import without_model
 
 _NAME = "scripted"
 _ANSWERED_BY = "gen_ai.response.model"
@@ -24,7 +25,8 @@ def scripted_diagnosers(record: RunRecord) -> tuple[str, ...]:
     manifest = record.manifest
     known = {label for label in manifest.diagnosers if _says_so(manifest.declared.get(label))}
     # Spans take long to read: they are looked at for those alone who could have been answered by a model.
-    if any(manifest.declared.get(label) for label in manifest.diagnosers if label not in known):
+    free = without_model(manifest)
+    if any(manifest.declared.get(label) for label in manifest.diagnosers if label not in known | free):
         known |= {label for (_, _, label, _), spans in record.spans.items() if any(map(_is_answer_of_script, spans))}
     return tuple(label for label in manifest.diagnosers if label in known)
 

@@ -16,6 +16,7 @@ from rcabench.core.usage import Usage
 from rcabench.reporting.attempts import Repeats, deciding, repeats
 from rcabench.reporting.context import ContextCurve, context_curve
 from rcabench.reporting.expense import Expense, expense
+from rcabench.reporting.free import accounted, without_model
 from rcabench.reporting.metric import Kinds, in_order
 from rcabench.reporting.scripted import scripted_diagnosers
 from rcabench.reporting.stand_ins import StandIns, stand_ins
@@ -147,7 +148,7 @@ def _rows(record: RunRecord, right: str | None) -> Iterable[SummaryRow]:
         return result.diagnosis.dataset, result.diagnosis.onset_given, result.diagnosis.diagnoser
 
     scripted = scripted_diagnosers(record)
-    groups = {k: tuple(group) for k, group in groupby(sorted(record.results, key=key), key=key)}
+    groups = {k: tuple(group) for k, group in groupby(sorted(accounted(record), key=key), key=key)}
     for stamp in record.manifest.datasets:
         # One question for all diagnosers of a table: which answers are right must not depend on who answers.
         together = [r for (name, given, _), found in groups.items() for r in found
@@ -186,7 +187,7 @@ def _row(
         metrics={name: _estimate(values[name], share=kinds.is_share(name)) for name in in_order(values)},
         cost=_cost([result.diagnosis.usage for result in results]),
         kinds=kinds,
-        expense=expense(results, metric=right),
+        expense=expense(results, metric=right, without_model=diagnoser in without_model(record.manifest)),
         repeats=repeats(results, metric=right, attempts=attempts) if attempts > 1 else None,
         context=context_curve(results, metric=right),
         scripted=diagnoser in scripted,

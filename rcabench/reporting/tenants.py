@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from rcabench.core.run import Manifest, RunRecord
 from rcabench.reporting.expense import Total, total
+from rcabench.reporting.free import accounted
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,7 +52,7 @@ def tenants(records: Sequence[RunRecord]) -> tuple[TenantExpense, ...]:
 
 
 def _row(tenant: str | None, project: str | None, records: Sequence[RunRecord]) -> TenantExpense:
-    usages = [result.diagnosis.usage for record in records for result in record.results]
+    usages = [result.diagnosis.usage for record in records for result in accounted(record)]
     return TenantExpense(
         tenant=tenant,
         project=project,

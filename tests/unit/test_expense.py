@@ -6,8 +6,10 @@ from collections.abc import Mapping
 
 import pytest
 
+from rcabench.agents.base import WithoutModel
 from rcabench.core.trouble import Trouble
 from rcabench.core.usage import Usage
+from rcabench.plugins import Registry
 from rcabench.reporting.amounts import amount
 from rcabench.reporting.expense import Expense, Total
 from rcabench.reporting.leaderboard import Leaderboard
@@ -134,6 +136,59 @@ def test_tenants_are_summed_over_runs_and_shown_only_where_one_is_named() -> Non
     assert (nobody.tenant, nobody.usd.value, nobody.usd.unknown) == (None, None, 1)
     assert tenants([other]) == ()
     assert tenant_of(other.manifest) == (None, None)
+
+
+FREE: Mapping[str, object] = {"models": []}
+
+
+def test_who_asks_no_model_costs_nothing_and_is_not_unknown_in_a_tenants_sum() -> None:
+    record = small_run(
+        {"team": {"a": RIGHT}, "free": {"a": RIGHT}, "quiet": {"a": RIGHT}},
+        config={"tracing": {"tenant": "acme"}},
+        declared={"team": {"model": {"provider": "openai", "model": "m"}}, "free": FREE},
+        usage=lambda label, _case, _attempt: paid(0.1) if label == "team" else UNKNOWN,
+    )
+    team, free, quiet = summarise([record])
+    (acme,) = tenants([record])
+
+    assert (free.expense.usd, free.expense.free, free.expense.usd_per_right) == (Total(value=0.0, known=1), True, 0.0)
+    assert (quiet.expense.usd, quiet.expense.free, team.expense.free) == (Total(unknown=1), False, False)
+    assert (acme.usd, acme.calls) == (Total(value=0.1, known=2, unknown=1), Total(value=2, known=2, unknown=1))
+    assert [row.expense.metered for row in (team, free, quiet)] == [True, False, False]
+
+
+def test_that_no_model_costs_nothing_is_told_beside_one_that_costs_and_nowhere_else() -> None:
+    both = small_run(
+        {"team": {"a": RIGHT}, "free": {"a": RIGHT}},
+        declared={"free": FREE},
+        usage=lambda label, _case, _attempt: paid(0.1) if label == "team" else UNKNOWN,
+    )
+    board = tables([both])[0]
+    cells = dict(zip(board.headings, board.rows[1], strict=True))
+    assert (cells["diagnoser"], cells["model calls"], cells["USD"]) == ("free", "0", "0.0000")
+
+    (alone,) = tables([small_run({"free": {"a": RIGHT}}, declared={"free": FREE}, usage=UNKNOWN)])
+    assert "USD" not in alone.headings
+
+
+def test_a_declaration_does_not_make_calls_that_were_counted_undone() -> None:
+    (row,) = summarise([small_run({"sly": {"a": RIGHT}}, declared={"sly": FREE}, usage=paid(None))])
+
+    assert (row.expense.calls.value, row.expense.usd.unknown, row.expense.free) == (2, 1, False)
+
+
+def test_every_built_in_diagnoser_says_which_models_it_asks_or_that_it_asks_none() -> None:
+    registry = Registry.of("diagnosers")
+    ours = {
+        name: registry.get(name) for name in registry.names() if registry.get(name).__module__.startswith("rcabench")
+    }
+
+    silent = {name for name, kind in ours.items() if not hasattr(kind, "declared")}
+    free = {name for name, kind in ours.items() if issubclass(kind, WithoutModel)}
+
+    assert silent == {"recorded"}, "answers that were made elsewhere may have cost anything"
+    assert {"statistical", "random", "baro"} < free
+    assert not free & {"llm", "openrca_prompting", "openrca_rca_agent"}
 
 
 def _tables(*titles: str) -> dict[str, Leaderboard]:

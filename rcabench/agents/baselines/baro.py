@@ -7,6 +7,7 @@ from datetime import datetime
 
 import numpy as np
 
+from rcabench.agents.base import WithoutModel
 from rcabench.agents.baselines.changepoint import run_starts
 from rcabench.agents.baselines.columns import (
     Floats,
@@ -33,7 +34,7 @@ _MOST_STEPS = 400
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Baro:
+class Baro(WithoutModel):
     """Find when the metrics changed, then rank components by how far their metrics then strayed.
 
     Source: Pham, Ha and Zhang, "BARO: Robust Root Cause Analysis for Microservices via Multivariate

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from rcabench.agents.base import WithoutModel
 from rcabench.core.content import content_folder
 from rcabench.core.diagnosis import FailureKind
 from rcabench.core.errors import DiagnosisFailed
@@ -23,7 +24,7 @@ _LEVELS = ("host", "service", "pod")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Constant:
+class Constant(WithoutModel):
     """Answer every incident of a system alike, with a constant that was fitted on the labels themselves.
 
     No floor in the sense of `prior`, which never sees the case that it answers: an upper bound for

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rcabench.agents.base import WithoutModel
 from rcabench.agents.baselines.columns import Floats, mean
 from rcabench.agents.baselines.panel import NORMAL_SECONDS, MetricPanel, metric_panel
 from rcabench.agents.baselines.ranking import Wording, nothing_to_compare, ranked_verdict
@@ -15,7 +16,7 @@ from rcabench.telemetry.base import Telemetry
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Loudest:
+class Loudest(WithoutModel):
     """Blame the component with the largest relative change of any metric.
 
     The floor for whoever believes that the root cause is where the curves jump highest:

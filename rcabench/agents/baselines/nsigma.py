@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rcabench.agents.base import WithoutModel
 from rcabench.agents.baselines.columns import Floats, deviation, farthest, mean, varies
 from rcabench.agents.baselines.panel import NORMAL_SECONDS, MetricPanel, metric_panel
 from rcabench.agents.baselines.ranking import Wording, nothing_to_compare, ranked_verdict
@@ -15,7 +16,7 @@ from rcabench.telemetry.base import Telemetry
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class NSigma:
+class NSigma(WithoutModel):
     """Rank components by how many sigmas any of their metrics strays from its normal mean.
 
     Source: Li et al., "Causal Inference-Based Root Cause Analysis for Online Service Systems with

@@ -9,7 +9,7 @@ from datetime import timedelta
 from statistics import median
 from typing import TypeVar
 
-from rcabench.agents.base import Example
+from rcabench.agents.base import Example, WithoutModel
 from rcabench.core.component import CallChain
 from rcabench.core.diagnosis import FailureKind
 from rcabench.core.errors import DiagnosisFailed
@@ -24,7 +24,7 @@ _Item = TypeVar("_Item", bound=Hashable)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Prior:
+class Prior(WithoutModel):
     """Answer every incident alike, with what was most often right for the others.
 
     What a method must beat before it may be said to have looked at the telemetry. The runner

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from rcabench.agents.base import WithoutModel
 from rcabench.agents.places import places_of
 from rcabench.core.fault import FaultType
 from rcabench.core.incident import Incident
@@ -22,7 +23,7 @@ Component = tuple[str | None, str | None, str | None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RandomChoice:
+class RandomChoice(WithoutModel):
     """Rank every component seen in the telemetry at random: what chance alone scores.
 
     Services are permuted uniformly (hosts without a service count as one of them), then the pods

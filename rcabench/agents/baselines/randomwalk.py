@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from rcabench.agents.base import WithoutModel
 from rcabench.agents.baselines.baro import robust_scores
 from rcabench.agents.baselines.columns import Floats, deviation, interquartile_range, mean, quantile, varies
 from rcabench.agents.baselines.panel import NORMAL_SECONDS, MetricPanel, metric_panel
@@ -38,7 +39,7 @@ Edges = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RandomWalk:
+class RandomWalk(WithoutModel):
     """Rank services by how often a random walk with restart on the call graph visits them.
 
     Source: Kim, Sumbaly and Shah, "Root Cause Detection in a Service-Oriented Architecture"

@@ -38,10 +38,12 @@ def cost_chart(group: Group) -> Html | None:
     if not points:
         return None
     drawn = {point.label for point in points}
-    left_out = [entry.marked for entry in group.entries if entry.marked not in drawn]
+    free = [entry.marked for entry in group.entries if entry.row.expense.free]
+    left_out = [entry.marked for entry in group.entries if entry.marked not in (*drawn, *free)]
     caption = (
         f"{title(metric)} (up is better) against {unit} per diagnosis (left is cheaper); bars are 95 % intervals, n "
         "counts cases. Numbers are those of the drawing."
+        + (f" Not drawn, as they ask no model: {', '.join(free)}." if free else "")
         + (f" Not drawn, as what they cost is not wholly known: {', '.join(left_out)}." if left_out else "")
     )
     heads = ("#", "Diagnoser", title(metric), f"{unit} per diagnosis")
@@ -63,10 +65,11 @@ def cost_chart(group: Group) -> Html | None:
 
 def _costs(group: Group) -> tuple[list[_Point], str, Callable[[float], str]]:
     """Return the points in the unit that more of the diagnosers tell wholly."""
-    money = [_point(e, e.row.expense.usd_each) for e in group.entries if e.row.expense.usd.whole is not None]
+    paid = [entry for entry in group.entries if not entry.row.expense.free]
+    money = [_point(e, e.row.expense.usd_each) for e in paid if e.row.expense.usd.whole is not None]
     tokens = [
         _point(e, e.row.expense.tokens_each)
-        for e in group.entries
+        for e in paid
         if None not in (e.row.expense.input_tokens.whole, e.row.expense.output_tokens.whole)
     ]
     chosen = tokens if len(tokens) > len(money) else money
