@@ -64,6 +64,8 @@ def test_failures_and_abstentions_are_counted_as_wrong_and_what_is_not_judged_is
     }  # fmt: skip
     assert (rows["team"].exhibits, rows["team"].reproduced) == (2, 1)
     assert rows["team"].scores["judge.evidence_shows"].value == 0.5
+    unsupported = rows["team"].scores["judge.unsupported"]
+    assert (unsupported.value, unsupported.method) == (1.0, "none"), "a number of statements is no share"
     assert rows["broken"].scores["judge.evidence_shows"].n == 0
 
 
@@ -92,6 +94,13 @@ def test_a_judge_that_failed_its_golden_set_is_marked_in_every_report(reporter: 
     told = " ".join(page.text.split())
     assert "This judge is not to be trusted: openai/guess agrees with 5 of 10 questions of the golden set" in told
     assert "openai/guess (not to be trusted)" in told
+
+
+def test_tables_that_are_read_one_by_one_bear_the_warnings_each(plain_run: RunRecord) -> None:
+    record = with_judges(plain_run, small_judgements(plain_run, {FAULT}, wrong=5))
+
+    assert [len(board.warnings) for board in judged_tables([record])] == [1, 0]
+    assert [len(board.warnings) for board in judged_tables([record], torn_out=True)] == [1, 1]
 
 
 def test_pages_say_what_the_judge_said_of_each_answer_and_whether_it_is_to_be_trusted(plain_run: RunRecord) -> None:
