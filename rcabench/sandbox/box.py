@@ -166,7 +166,7 @@ class Sandbox:
             if told is None:
                 return Ran(output=output, truncated=step.truncated, seconds=seconds)
             error = Mishap(told) if told in set(Mishap) else Mishap.ERROR
-            problem = str(step.answer.get("problem"))[:_LONGEST_PROBLEM]
+            problem = step.answer.get("problem", "")[:_LONGEST_PROBLEM]
             fresh = error is Mishap.THREADS
         if fresh:
             self._end()
@@ -185,4 +185,5 @@ class Sandbox:
             text = text.replace(str(own), ".")
         for shared in (*library().sites, *library().standard):
             text = text.replace(f"{shared}/", "")
-        return _ADDRESS.sub("at 0x0", text)
+        # Half of a character can be raised, and not be written down.
+        return _ADDRESS.sub("at 0x0", text).encode("utf-8", "replace").decode()

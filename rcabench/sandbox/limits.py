@@ -18,6 +18,7 @@ class Limits:
         start_seconds: for a session to begin, in which pandas is imported.
         memory_bytes: address space of the process, its libraries included (0.4 GB with pandas and pyarrow).
         open_files: at once.
+        threads: at once; the processes and threads of the whole machine are numbered in one pool.
         file_bytes: of one file that the code writes.
         scratch_bytes: of all files that it writes.
         scratch_files: how many these may be.
@@ -32,6 +33,7 @@ class Limits:
     start_seconds: float = 60.0
     memory_bytes: int = 4096 * _MEBIBYTE
     open_files: int = 64
+    threads: int = 256
     file_bytes: int = 64 * _MEBIBYTE
     scratch_bytes: int = 256 * _MEBIBYTE
     scratch_files: int = 100

@@ -22,7 +22,7 @@ class Mishap(StrEnum):
     DISK = "disk"
     """It wrote too much."""
     THREADS = "threads"
-    """It left threads running."""
+    """It left threads running, or started too many."""
     KILLED = "killed"
     """Its process ended, by itself or by a signal."""
     UNAVAILABLE = "unavailable"

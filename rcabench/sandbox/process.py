@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from rcabench.sandbox.outcome import Mishap
 
 _LONGEST_ANSWER = 65_536
 _LOOK_SECONDS = 0.1
-"""How often the scratch folder is measured while code runs."""
+"""How often the scratch folder is measured, and threads are counted, while code runs."""
 _MODULES = ("numpy", "pandas", "pyarrow", "pyarrow.parquet", "pyarrow.dataset", "pyarrow.csv")
 _ENGINE = str(Path(__file__).resolve().parent.parent.parent)
 _START = "import sys; sys.path.insert(0, {engine!r}); from rcabench.sandbox.guest.main import main; main()"
@@ -100,22 +100,22 @@ class GuestProcess:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._commands, self._output = self._process.stdin, self._process.stdout.fileno()
-        for descriptor in (self._results, self._output):
+        # Not even writing waits: who pretends to have answered need not read what comes next.
+        for descriptor in (self._results, self._output, self._commands.fileno()):
             os.set_blocking(descriptor, False)
         self._rest = b""
-        self._send(_settings(folder, scratch, limits, without))
+        self._settings = _settings(folder, scratch, limits, without)
 
     def ready(self) -> Step:
         """Wait until the session has begun; its answer tells the layers at work."""
-        return self._waited(self._limits.start_seconds, looks=False)
+        return self._asked(self._settings, 0, self._limits.start_seconds)
 
     def run(self, code: str, number: int, seconds: float) -> Step:
         """Run a piece of code, for as long as that."""
         # What threads that were left running have printed meanwhile belongs to no step.
         self._drain(_Printed(keep=0))
         self._signal(signal.SIGCONT)
-        self._send({"code": code, "number": number})
-        step = self._waited(seconds, looks=True)
+        step = self._asked({"code": code, "number": number}, number, seconds)
         # Nothing runs between steps, whatever the code left running.
         self._signal(signal.SIGSTOP)
         return step
@@ -138,47 +138,59 @@ class GuestProcess:
                 os.close(descriptor)
         self._results = self._lifeline = -1
 
-    def _send(self, message: Mapping[str, Any]) -> None:
+    def _asked(self, message: Mapping[str, Any], number: int, seconds: float) -> Step:
+        ends = time.monotonic() + seconds
+        self._send(message, ends)
+        step = self._waited(number, ends)
+        if step.answer is None and step.mishap is Mishap.TIMEOUT and not step.problem:
+            return replace(step, problem=f"no end within {seconds:g} s")
+        return step
+
+    def _send(self, message: Mapping[str, Any], ends: float) -> None:
         written = memoryview(json.dumps(message).encode() + b"\n")
         try:
-            while written:
-                written = written[self._commands.write(written) or 0 :]
+            while written and (left := ends - time.monotonic()) > 0:
+                _, writable, _ = select.select([], [self._commands], [], left)
+                if writable:
+                    written = written[self._commands.write(written) or 0 :]
         except OSError:
             # It has ended, which shows when its answer is waited for.
             return
 
-    def _waited(self, seconds: float, *, looks: bool) -> Step:
-        """Read output and answer until there is one, or a reason why there is none."""
+    def _waited(self, number: int, ends: float) -> Step:
+        """Read output and answer until there is one, or a reason why there is none; the session's first is no step."""
         printed = _Printed(keep=self._limits.output_bytes)
-        ends = time.monotonic() + seconds
         measured = time.monotonic()
         while True:
             left = ends - time.monotonic()
             if left <= 0:
-                return self._lost(printed, Mishap.TIMEOUT, f"no end within {seconds:g} s")
+                return self._lost(printed, Mishap.TIMEOUT, "")
             readable, _, _ = select.select([self._results, self._output], [], [], min(left, _LOOK_SECONDS))
             if self._output in readable:
                 self._drain(printed, most=1 << 20)
                 if printed.total > self._limits.flood_bytes:
                     return self._lost(printed, Mishap.OUTPUT, f"more than {self._limits.flood_bytes:,} bytes printed")
-            if looks and time.monotonic() - measured > _LOOK_SECONDS:
+            if number and time.monotonic() - measured > _LOOK_SECONDS:
                 measured = time.monotonic()
                 if _is_overfull(self._scratch, self._limits):
                     return self._lost(printed, Mishap.DISK, "more written than the folder 'scratch' may hold")
+                if _threads_of(self._process.pid) > self._limits.threads:
+                    return self._lost(printed, Mishap.THREADS, f"more than {self._limits.threads} threads at once")
             if self._results in readable:
                 try:
-                    answer = self._answer()
-                except ValueError:
+                    answer = self._answer(number)
+                except (ValueError, RecursionError):
                     return self._lost(printed, Mishap.KILLED, "the session does not answer as it should")
                 if answer is not None:
                     self._drain(printed)
                     return Step(answer=answer, output=bytes(printed.kept), truncated=printed.total > len(printed.kept))
 
-    def _answer(self) -> Mapping[str, Any] | None:
+    def _answer(self, number: int) -> Mapping[str, Any] | None:
         """Return the session's next answer, once there is a whole line of it.
 
         Raises:
-            ValueError: it has ended, or what comes is no answer: code in the session can write there too.
+            ValueError: it has ended, or what comes is no answer to this step: code in the session can write there too.
+            RecursionError: what comes is nested too deep.
         """
         try:
             data = os.read(self._results, _LONGEST_ANSWER)
@@ -192,8 +204,10 @@ class GuestProcess:
             self._rest = line
             return None
         answer = json.loads(line)
-        if not isinstance(answer, dict):
-            raise ValueError("no object")
+        if not (isinstance(answer, dict) and answer.get("number") == number):
+            raise ValueError("no answer to this step")
+        if not (isinstance(answer.get("problem", ""), str) and isinstance(answer.get("error"), str | None)):
+            raise ValueError("no outcome")
         return answer
 
     def _drain(self, printed: _Printed, most: int | None = None) -> None:
@@ -216,7 +230,8 @@ class GuestProcess:
         if mishap is Mishap.KILLED:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(timeout=1.0)
-            mishap, problem = _cause(self._process.returncode)
+            if self._process.returncode is not None:
+                mishap, problem = _cause(self._process.returncode)
         self._drain(printed)
         return Step(
             answer=None,
@@ -232,9 +247,9 @@ class GuestProcess:
 
 
 _WRAPPER = (
-    "import os, sys; results, lifeline = map(int, sys.argv[1:3]); "
-    # Upwards, since either may lie where the other has to go.
-    "spare = [os.dup2(number, 40 + place) for place, number in enumerate((results, lifeline))]; "
+    "import fcntl, os, sys; results, lifeline = map(int, sys.argv[1:3]); "
+    # Aside to where nothing is, since either may lie where the other has to go.
+    "spare = [fcntl.fcntl(number, fcntl.F_DUPFD, 5) for number in (results, lifeline)]; "
     "os.close(results); os.close(lifeline); "
     "[(os.dup2(number, 3 + place), os.close(number)) for place, number in enumerate(spare)]; "
     "del spare; " + _START.format(engine=_ENGINE)
@@ -280,10 +295,8 @@ def _settings(folder: Path, scratch: Path, limits: Limits, without: frozenset[st
     }
 
 
-def _cause(code: int | None) -> tuple[Mishap, str]:
+def _cause(code: int) -> tuple[Mishap, str]:
     """Return why a process ended, by its exit status."""
-    if code is None:
-        return Mishap.KILLED, "the session stopped answering"
     if code >= 0:
         return Mishap.KILLED, f"the process ended itself, with status {code}"
     try:
@@ -312,3 +325,13 @@ def _is_overfull(scratch: Path, limits: Limits) -> bool:
         # A file that was removed meanwhile.
         return False
     return False
+
+
+def _threads_of(process: int) -> int:
+    """Return how many threads a process has; 0 where the system does not tell."""
+    try:
+        told = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return 0
+    # Behind the name, which may hold anything, it is the eighteenth.
+    return int(told.rpartition(")")[2].split()[17])

@@ -241,7 +241,10 @@ def test_the_kernel_refuses_what_c_code_asks(kernel: Sandbox) -> None:
         stopped(kernel, "import ctypes")
         return
     calls = {"socket": (41, 2, 1, 0), "fork": (57,), "clone": (56, 17, 0, 0, 0, 0), "kill": (62, os.getpid(), 0),
-             "ptrace": (101, 16, os.getpid(), 0, 0), "unshare": (272, 0x10000000), "setsid": (112,)}  # fmt: skip
+             "ptrace": (101, 16, os.getpid(), 0, 0), "unshare": (272, 0x10000000), "setsid": (112,),
+             "memfd_create": (319, 0, 0), "execveat": (322, 3, 0, 0, 0, 0x1000), "process_vm_readv": (310, os.getpid()),
+             "io_uring_setup": (425, 4, 0), "shmget": (29, 0, 4096, 0o1600), "mq_open": (240, 0, 0o102, 0o600, 0),
+             "sched_setaffinity": (203, os.getpid(), 8, 0)}  # fmt: skip
     listed = list(calls.values())
     ran = kernel.run(
         "import sys, ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\n"
@@ -519,11 +522,15 @@ def test_nothing_is_left_of_a_sandbox() -> None:
 
 
 def test_a_session_dies_with_its_host_in_the_middle_of_whatever_it_does() -> None:
-    host = """
+    _dies_with_its_host("10**10**8")
+
+
+def _dies_with_its_host(code: str) -> None:
+    host = f"""
         from rcabench.sandbox.box import Sandbox
-        sandbox = Sandbox()
+        sandbox = Sandbox(without=("audit",))
         print(sandbox.run("import os; os.getpid()").output.strip(), flush=True)
-        sandbox.run("10**10**8")
+        sandbox.run({code!r})
         """
     root = str(Path(__file__).resolve().parents[2])
     process = subprocess.Popen(
@@ -556,12 +563,12 @@ def _state(pid: int) -> str | None:
 
 
 def test_several_sandboxes_work_side_by_side() -> None:
-    outputs: dict[int, str] = {}
+    outcomes: dict[int, tuple[str, str, str]] = {}
 
     def work(number: int) -> None:
         with Sandbox(limits=TIGHT) as opened:
-            opened.run(f"x = {number}")
-            outputs[number] = opened.run("x").output
+            first, second = opened.run(f"x = {number}"), opened.run("x")
+            outcomes[number] = (first.problem, second.problem, second.output)
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
     for thread in threads:
@@ -569,7 +576,23 @@ def test_several_sandboxes_work_side_by_side() -> None:
     for thread in threads:
         thread.join()
 
-    assert outputs == {number: f"{number}\n" for number in range(3)}
+    assert outcomes == {number: ("", "", f"{number}\n") for number in range(3)}
+
+
+@pytest.mark.parametrize("lowest", [3, 38, 39, 40, 60])
+def test_a_session_begins_however_many_files_the_host_has_open(lowest: int) -> None:
+    """Wherever its two descriptors lie at the host; around 40 they once met those that it moves them to."""
+    held = [os.dup(0)]
+    while held[-1] < lowest - 1:
+        held.append(os.dup(0))
+    try:
+        with Sandbox(limits=TIGHT) as opened:
+            ran = opened.run("6 * 7")
+
+        assert (ran.problem, ran.output) == ("", "42\n")
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the layers are Linux's")
@@ -629,6 +652,143 @@ def test_limits_of_the_host_cannot_be_set(kernel: Sandbox) -> None:
 
     assert ran.error is not None
     assert kernel.run("import resource; resource.getrlimit(resource.RLIMIT_CORE)").error is None
+
+
+def test_the_host_is_not_moved_to_another_processor(kernel: Sandbox) -> None:
+    before = os.sched_getaffinity(0)
+    try:
+        ran = kernel.run(f"import os; os.sched_setaffinity({os.getpid()}, {{{min(before)}}})")
+
+        assert ran.error is Mishap.FORBIDDEN
+        assert os.sched_getaffinity(0) == before
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="numbers of system calls")
+def test_attributes_of_files_outside_are_not_written(kernel: Sandbox, planted: Path) -> None:
+    """By a call that came after those which the filter names, and without opening the file."""
+    layers = kernel.layers()
+    if layers is None or layers.audit:
+        pytest.skip("there is no ctypes")
+    file = planted / "truth.jsonl"
+    ran = kernel.run(
+        "import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\nvalue = ctypes.create_string_buffer(b'x')\n"
+        "said = (ctypes.c_uint64 * 2)(ctypes.addressof(value), 1)\n"
+        f"libc.syscall(463, -100, {str(file).encode()!r}, 0, b'user.note', said, ctypes.c_long(16))"
+    )
+
+    assert ran.output == "-1\n"
+    assert os.listxattr(file) == []
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "fcntl.fcntl(descriptor, 1024, fcntl.F_WRLCK)",
+        "fcntl.lockf(descriptor, fcntl.LOCK_SH)",
+        "fcntl.ioctl(descriptor, 0x80086601, bytes(8))",
+    ],
+    ids=["a lease", "a lock", "flags"],
+)
+def test_of_files_that_can_be_read_nothing_is_changed_that_others_would_meet(kernel: Sandbox, what: str) -> None:
+    """Neither a lease, which makes others wait who open the file, nor its flags, which are not even asked for here."""
+    ran = stopped(kernel, f"import fcntl, os\ndescriptor = os.open(os.__file__, os.O_RDONLY)\nprint({what})")
+
+    assert ran.error is Mishap.FORBIDDEN
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        "os.close(4)",
+        "os.dup2(1, 4)",
+        "os.dup2(1, 4, inheritable=False)",
+        "fcntl.fcntl(4, fcntl.F_SETFL, 0)",
+        "fcntl.ioctl(4, 0x5421, bytes(4))",
+    ],
+)
+def test_the_line_by_which_a_session_dies_with_its_host_cannot_be_cut(kernel: Sandbox, way: str) -> None:
+    assert stopped(kernel, f"import os, fcntl\n{way}").error is Mishap.FORBIDDEN
+
+
+def test_a_session_that_closes_all_it_can_dies_with_its_host() -> None:
+    _dies_with_its_host("import os\nos.closerange(5, 64); os.closerange(4, 5); 10**10**8")
+
+
+def test_threads_without_end_do_not_use_up_the_machines_processes(whole: Sandbox) -> None:
+    ran = stopped(
+        whole,
+        "import threading\nthreading.stack_size(32768)\nnever = threading.Event()\n"
+        "while True: threading.Thread(target=never.wait, daemon=True).start()",
+    )
+
+    assert ran.error is Mishap.THREADS
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="numbers of system calls")
+def test_timers_do_not_use_up_the_signals_of_the_user(kernel: Sandbox) -> None:
+    layers = kernel.layers()
+    if layers is None or layers.audit:
+        pytest.skip("there is no ctypes")
+    ran = kernel.run(
+        "import ctypes\nlibc = ctypes.CDLL(None)\nmade = [libc.syscall(222, 0, None, (ctypes.c_int * 1)())\n"
+        "        for _ in range(200)]\nmade.count(0) <= 64"
+    )
+
+    assert ran.output == "True\n"
+
+
+PRETENDING = {
+    "an answer nested too deep": "b'[' * 60_000 + b'\\n'",
+    "an error that is a list": 'b\'{{"number": {number}, "error": []}}\\n\'',
+    "a problem that is an object": 'b\'{{"number": {number}, "error": "error", "problem": {{}}}}\\n\'',
+    "an answer to no step": "b'{{\"error\": null}}\\n'",
+    "an answer to another step": 'b\'{{"number": 1000000, "error": null}}\\n\'',
+}
+
+
+@pytest.mark.parametrize("what", PRETENDING)
+def test_what_is_no_answer_to_the_step_ends_the_session_and_not_the_host(what: str) -> None:
+    with Sandbox(limits=TIGHT) as opened:
+        ran = stopped(opened, f"import os; _ = os.write(3, {PRETENDING[what].format(number=1)}); print('done')")
+
+        assert (ran.error, ran.fresh) == (Mishap.KILLED, True)
+
+
+def test_who_answers_twice_does_not_answer_the_next_step_as_well() -> None:
+    with Sandbox(limits=TIGHT) as opened:
+        assert opened.run('import os; _ = os.write(3, b\'{"number": 1, "error": null}\\n\')').error is None
+
+        assert opened.run("6 * 7").error is Mishap.KILLED
+        assert opened.run("6 * 7").output == "42\n"
+
+
+def test_who_pretends_to_have_answered_and_reads_no_more_does_not_keep_the_host_waiting() -> None:
+    with Sandbox(limits=Limits(step_seconds=0.5)) as opened:
+        kept_waiting = threading.Timer(60.0, opened.close)
+        kept_waiting.start()
+        code = 'import os, time; _ = os.write(3, b\'{"number": 1, "error": null}\\n\'); time.sleep(60)'
+        assert opened.run(code).error is None
+
+        ran = opened.run("#" * 200_000)
+        kept_waiting.cancel()
+
+        assert ran.error is Mishap.TIMEOUT
+        assert opened.run("6 * 7").output == "42\n"
+
+
+def test_what_is_raised_can_be_written_down(sandbox: Sandbox) -> None:
+    ran = stopped(sandbox, "raise ValueError('half a character: \\ud800')")
+
+    assert ran.problem.endswith("half a character: ?")
+
+
+@pytest.mark.parametrize("name", ["print", "compile", "exec", "isinstance"])
+def test_built_in_functions_that_code_takes_away_are_there_again_in_the_next_step(sandbox: Sandbox, name: str) -> None:
+    sandbox.run(f"import ast, builtins; ast.parse = builtins.{name} = None")
+
+    assert sandbox.run("6 * 7").output == "42\n"
 
 
 def test_signals_by_descriptors_do_not_reach_the_host(kernel: Sandbox) -> None:

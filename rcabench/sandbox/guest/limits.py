@@ -25,6 +25,8 @@ def limit(limits: Mapping[str, int]) -> None:
         "RLIMIT_NOFILE": limits["open_files"],
         "RLIMIT_MEMLOCK": 0,
         "RLIMIT_MSGQUEUE": 0,
+        # Timers hold a signal each, and of these a user has so many, the host among them.
+        "RLIMIT_SIGPENDING": 64,
     }
     # Not RLIMIT_NPROC: it counts threads too, which Arrow needs, and those of all of the user's other processes.
     for name, value in wanted.items():

@@ -55,10 +55,11 @@ def main() -> None:
     confined["audit"] = "audit" not in settings["without"]
     if confined["audit"]:
         fence.close()
-    _answer({"ready": confined})
+    _answer({"number": 0, "ready": confined})
     for line in commands:
         command = json.loads(line)
-        _answer(notebook.run(command["code"], command["number"]))
+        number = command["number"]
+        _answer({"number": number, **notebook.run(command["code"], number)})
 
 
 def _locked(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -92,7 +93,7 @@ def _confined(settings: Mapping[str, Any], layers: dict[str, Any]) -> dict[str, 
     filtered: Callable[..., bool] | None = layers.pop("filter", None)
     limit(settings["limits"])
     if libc is not None and filtered is not None:
-        layers["seccomp"] = filtered(libc)
+        layers["seccomp"] = filtered(libc, LIFELINE)
     return layers
 
 

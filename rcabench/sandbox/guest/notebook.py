@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import ast
+import builtins
 import io
 import linecache
 import os
@@ -39,7 +40,9 @@ class Notebook:
         self._refusals = refusals
         self._starts: list[str] = []
         self._count_starts()
-        # Held here, for code can put another one in its place.
+        # Held here, for code can put others in their place.
+        self._builtins = dict(vars(builtins))
+        self._parse: Callable[..., ast.Module] = ast.parse
         self._threads: Callable[[], int] = _thread._count
         self._clock: Callable[[], float] = time.monotonic
         self._sleep: Callable[[float], None] = time.sleep
@@ -89,7 +92,7 @@ class Notebook:
     def _execute(self, code: str, name: str) -> None:
         # Known to linecache, so that tracebacks can quote it.
         linecache.cache[name] = (len(code), None, code.splitlines(keepends=True), name)
-        tree = ast.parse(code, name)
+        tree = self._parse(code, name)
         last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
         exec(compile(tree, name, "exec"), self._names)
         if isinstance(last, ast.Expr):
@@ -98,7 +101,8 @@ class Notebook:
                 print(value if isinstance(value, str) else repr(value))
 
     def _stand_up(self) -> None:
-        """Give the code streams that work, whatever the step before did to them."""
+        """Give the code streams and built-in functions that work, whatever the step before did to them."""
+        vars(builtins).update(self._builtins)
         for descriptor in (1, 2):
             os.dup2(self._output, descriptor)
         for name, descriptor in (("stdout", 1), ("stderr", 2)):
