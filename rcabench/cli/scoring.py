@@ -32,7 +32,7 @@ def score_answers(
     from zoneinfo import ZoneInfo
 
     from rcabench.reporting.openrca import summary, text
-    from rcabench.scoring.openrca.answer_file import score_files
+    from rcabench.scoring.openrca.answer_file import doubts, score_files
 
     if len(predictions) != len(queries):
         raise typer.BadParameter(
@@ -46,3 +46,5 @@ def score_answers(
     pairs = zip(predictions, queries, strict=True)
     answers = [answer for predicted, asked in pairs for answer in score_files(predicted, asked, zone=zone)]
     typer.echo(json.dumps(summary(answers), indent=2, ensure_ascii=False) if as_json else text(answers))
+    for doubt in doubts(answers):
+        typer.echo(f"rcabench: {doubt}", err=True)

@@ -18,7 +18,7 @@ from rcabench.core.truth import RootCause, Truth
 from rcabench.core.verdict import Candidate, Verdict
 from rcabench.reporting.openrca import summary, text
 from rcabench.scoring.openrca import canonical, compat
-from rcabench.scoring.openrca.answer_file import score_files
+from rcabench.scoring.openrca.answer_file import doubts, score_files
 from rcabench.scoring.openrca.question import Facets, scoring_points
 from rcabench.scoring.openrca.scorer import OpenRca
 from rcabench.testing import small_incident
@@ -258,6 +258,57 @@ def test_a_file_that_cannot_be_read_is_refused_with_what_is_wrong(tmp_path: Path
 
     with pytest.raises(DataError, match=problem):
         score_files(tmp_path / "p.csv", queries, zone=EAST)
+
+
+TWO_QUESTIONS = [("task_3", "Which component?", POINTS), ("task_3", "Which other\n component?", POINTS)]
+
+
+@pytest.mark.parametrize(
+    ("header", "lines"),
+    [
+        (("instruction", "prediction"), [("Which other component?", "x"), ("Which component?", "y")]),
+        (("row_id", "instruction", "prediction"), [("1", "Which component?", "x")]),
+    ],
+    ids=["in another order", "counted from 1"],
+)
+def test_answers_to_the_question_of_another_query_are_refused(
+    tmp_path: Path, header: Sequence[str], lines: Sequence[Sequence[str]]
+) -> None:
+    queries = write_csv(tmp_path / "q.csv", ("task_index", "instruction", "scoring_points"), TWO_QUESTIONS)
+    predictions = write_csv(tmp_path / "p.csv", header, lines)
+
+    with pytest.raises(DataError, match="was given to the question of query"):
+        score_files(predictions, queries, zone=EAST)
+
+
+def test_questions_in_other_words_are_scored_and_said(tmp_path: Path) -> None:
+    queries = write_csv(tmp_path / "q.csv", ("task_index", "instruction", "scoring_points"), TWO_QUESTIONS)
+    lines = [("Which  component?", "x"), ("Name the other one.", '{"root cause component": "db_003"}')]
+    scored = score_files(write_csv(tmp_path / "p.csv", ("instruction", "prediction"), lines), queries, zone=EAST)
+
+    assert [answer.compat.score for answer in scored] == [0.0, 1.0]
+    assert [doubt.partition(";")[0] for doubt in doubts(scored)] == [
+        "the questions of 1 of 2 answers are worded otherwise than the queries"
+    ]
+
+
+def test_queries_need_nothing_but_criteria(tmp_path: Path) -> None:
+    queries = write_csv(tmp_path / "q.csv", ("scoring_points",), [(POINTS,)])
+    scored = score_files(write_csv(tmp_path / "p.csv", ("prediction",), [("x",)]), queries, zone=EAST)
+
+    assert (scored[0].query.task, scored[0].query.difficulty, doubts(scored)) == ("task_3", "easy", ())
+
+
+def test_criteria_that_no_answer_can_meet_for_their_line_ends_are_said(tmp_path: Path) -> None:
+    queries = write_csv(tmp_path / "q.csv", ("scoring_points",), [(POINTS.replace("\n", "\r\n"),), (POINTS,)])
+    right = '{"root cause component": "db_003"}'
+    scored = score_files(write_csv(tmp_path / "p.csv", ("prediction",), [(right,)] * 2), queries, zone=EAST)
+
+    assert [answer.compat.score for answer in scored] == [0.0, 1.0]
+    assert [answer.canonical.score for answer in scored] == [1.0, 1.0]
+    assert [doubt.partition(";")[0] for doubt in doubts(scored)] == [
+        "the criteria of 1 of 2 queries have lines that end in \\r\\n"
+    ]
 
 
 @pytest.mark.parametrize("zone", ["Mars", "../etc", "Asia", ""])

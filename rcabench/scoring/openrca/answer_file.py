@@ -6,7 +6,7 @@ import csv
 import math
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 from pathlib import Path
@@ -20,7 +20,14 @@ _LONGEST_CELL = 100_000_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Query:
-    """A row of a file of queries."""
+    """A row of a file of queries.
+
+    Attributes:
+        row: counted from 0.
+        task: OpenRCA's number of the question.
+        instruction: the question; empty where the file holds only criteria.
+        scoring_points: the criteria.
+    """
 
     row: int
     task: str
@@ -30,9 +37,7 @@ class Query:
     @property
     def difficulty(self) -> Difficulty:
         """How hard OpenRCA takes it to be, by the facets that its criteria name."""
-        points = compat.points_of(self.scoring_points)
-        facets = Facets(time=bool(points.times), component=bool(points.components), reason=bool(points.reasons))
-        return facets.difficulty or Difficulty.EASY
+        return _facets(self.scoring_points).difficulty or Difficulty.EASY
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,6 +48,7 @@ class ScoredAnswer:
         system: name of the file of queries.
         query: what was asked.
         answered: whether there was an answer; a missing one scores 0 and stays in n.
+        reworded: whether it stands beside a question that is worded otherwise than the query.
         compat: as OpenRCA's evaluator has it.
         canonical: as it was meant.
     """
@@ -50,6 +56,7 @@ class ScoredAnswer:
     system: str
     query: Query
     answered: bool
+    reworded: bool
     compat: compat.Result
     canonical: canonical.Parsed
 
@@ -61,25 +68,46 @@ def score_files(predictions: Path, queries: Path, *, zone: tzinfo) -> tuple[Scor
     that count from 0 may leave queries out, which then count as misses.
 
     Args:
-        predictions: CSV with a column `prediction`, and perhaps `row_id`.
-        queries: CSV with the columns `task_index`, `instruction`, `scoring_points`.
+        predictions: CSV with a column `prediction`, and perhaps `row_id` and `instruction`, the question.
+        queries: CSV with a column `scoring_points`, and perhaps `task_index` and `instruction`.
         zone: of times without one.
 
     Raises:
         DataError: a file cannot be read, or the two do not belong together; with file, row and remedy.
     """
     asked = read_queries(queries)
-    answers = _aligned(predictions, len(asked), queries)
+    rows = _aligned(predictions, len(asked), queries)
+    _check_questions(predictions, rows, asked)
     return tuple(
         ScoredAnswer(
             system=queries.stem,
             query=query,
-            answered=answer is not None,
-            compat=compat.evaluate(answer or "", query.scoring_points),
-            canonical=canonical.evaluate(answer or "", query.scoring_points, zone=zone),
+            answered=bool(answer),
+            reworded=len({_told(row.get("instruction", "")), _told(query.instruction)} - {""}) > 1,
+            compat=compat.evaluate(answer, query.scoring_points),
+            canonical=canonical.evaluate(answer, query.scoring_points, zone=zone),
         )
-        for query, answer in zip(asked, answers, strict=True)
+        for query, row in zip(asked, rows, strict=True)
+        for answer in (row.get("prediction", ""),)
     )
+
+
+def doubts(answers: Sequence[ScoredAnswer]) -> tuple[str, ...]:
+    """Return what makes it doubtful that these figures are the ones which were wanted, a sentence each."""
+    found, size = [], len(answers)
+    reworded = sum(answer.reworded for answer in answers)
+    if reworded:
+        found.append(
+            f"the questions of {reworded} of {size} answers are worded otherwise than the queries;"
+            " make sure that these files belong together"
+        )
+    bent = sum("\r" in answer.query.scoring_points for answer in answers)
+    if bent:
+        found.append(
+            f"the criteria of {bent} of {size} queries have lines that end in \\r\\n; the evaluator takes \\r for"
+            " a part of names and times, which no answer then meets; save the queries with \\n"
+        )
+    return tuple(found)
 
 
 def read_queries(file: Path) -> tuple[Query, ...]:
@@ -89,7 +117,7 @@ def read_queries(file: Path) -> tuple[Query, ...]:
         DataError: it cannot be read, a column is missing, or a row names no criterion.
     """
     found = []
-    for row, cells in enumerate(_rows(file, ("task_index", "instruction", "scoring_points")), start=2):
+    for row, cells in enumerate(_rows(file, ("scoring_points",)), start=2):
         if compat.points_of(cells["scoring_points"]).total == 0:
             raise DataError(
                 file, f"scoring_points names no criterion: {cells['scoring_points']!r}", row=row,
@@ -98,8 +126,8 @@ def read_queries(file: Path) -> tuple[Query, ...]:
         found.append(
             Query(
                 row=row - 2,
-                task=cells["task_index"],
-                instruction=cells["instruction"],
+                task=cells.get("task_index") or _facets(cells["scoring_points"]).task or "",
+                instruction=cells.get("instruction", ""),
                 scoring_points=cells["scoring_points"],
             )
         )
@@ -108,9 +136,30 @@ def read_queries(file: Path) -> tuple[Query, ...]:
     return tuple(found)
 
 
-def _aligned(file: Path, size: int, queries: Path) -> Sequence[str | None]:
-    rows = list(_rows(file, ("prediction",)))
-    answers = [cells["prediction"] or None for cells in rows]
+def _facets(scoring_points: str) -> Facets:
+    points = compat.points_of(scoring_points)
+    return Facets(time=bool(points.times), component=bool(points.components), reason=bool(points.reasons))
+
+
+def _told(question: str) -> str:
+    return " ".join(question.split())
+
+
+def _check_questions(file: Path, rows: Sequence[Mapping[str, str]], asked: Sequence[Query]) -> None:
+    """Refuse answers that were given to the question of another query."""
+    known = {_told(query.instruction): query.row for query in asked}
+    for row, query in zip(rows, asked, strict=True):
+        question = _told(row.get("instruction", ""))
+        if question and question in known and question != _told(query.instruction):
+            raise DataError(
+                file, f"the answer taken for query {query.row} was given to the question of query {known[question]}",
+                remedy="give every prediction the row_id of its query, counted from 0, or sort them as the queries are",
+            )  # fmt: skip
+
+
+def _aligned(file: Path, size: int, queries: Path) -> Sequence[Mapping[str, str]]:
+    """Return the row of predictions for each query; an empty one where there is none."""
+    rows = _rows(file, ("prediction",))
     ids = [_row_id(file, row, cells.get("row_id", "")) for row, cells in enumerate(rows, start=2)]
     known = [number for number in ids if number is not None]
     if known and len(known) < len(ids):
@@ -122,18 +171,18 @@ def _aligned(file: Path, size: int, queries: Path) -> Sequence[str | None]:
         double = sorted(number for number, times in Counter(known).items() if times > 1)
         if double:
             raise DataError(file, f"row_id {double[0]:g} stands there more than once")
-        pairs = sorted(zip(known, answers, strict=True), key=lambda pair: pair[0])
+        pairs = sorted(zip(known, rows, strict=True), key=lambda pair: pair[0])
         if len(pairs) == size:
-            return [answer for _, answer in pairs]
+            return [cells for _, cells in pairs]
         if all(number == int(number) and 0 <= number < size for number in known):
-            by_row = {int(number): answer for number, answer in pairs}
-            return [by_row.get(row) for row in range(size)]
-    if len(answers) != size:
+            by_row = {int(number): cells for number, cells in pairs}
+            return [by_row.get(row, {}) for row in range(size)]
+    if len(rows) != size:
         raise DataError(
-            file, f"holds {len(answers)} predictions, and {queries} {size} queries",
+            file, f"holds {len(rows)} predictions, and {queries} {size} queries",
             remedy="give every prediction the row_id of its query, counted from 0; queries without one count as misses",
         )  # fmt: skip
-    return answers
+    return rows
 
 
 def _row_id(file: Path, row: int, text: str) -> float | None:
