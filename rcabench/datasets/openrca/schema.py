@@ -83,6 +83,13 @@ _TELECOM_ITEMS = TableKind(
 )  # fmt: skip
 
 
+def _attributes(*columns: str) -> str:
+    """Return the SQL of a map from columns' names to their values, braces doubled for `str.format`."""
+    # The same as MAP {...}, which looks for double keys in every row and so takes half the time of reading spans.
+    fields = ", ".join(f"'{column}': {column}" for column in columns)
+    return f"CAST({{{{{fields}}}}} AS MAP(VARCHAR, VARCHAR)) AS attributes"
+
+
 def _wide(columns: Mapping[str, str], *, time: str, clock: Clock, service: str, metric: str, **units: str) -> TableKind:
     """Return a table with a column for each metric of a service."""
     values = [column for column, kind in columns.items() if kind == _NUMBER and column != time]
@@ -163,7 +170,7 @@ MARKET: Mapping[str, TableKind] = {
         select=f"""SELECT "$time" AS time, CAST(round(duration) AS BIGINT) AS duration_us, trace_id, span_id,
         CASE WHEN parent_span NOT IN {_NO_PARENT} THEN parent_span END AS parent_span_id, {_MARKET_PLACE},
         operation_name AS operation, {_MARKET_STATUS} AS status,
-        MAP {{{{'type': type, 'status_code': status_code}}}} AS attributes FROM {{source}}""",
+        {_attributes('type', 'status_code')} FROM {{source}}""",
     ),
     "log/log_proxy.csv": _MARKET_LOG,
     "log/log_service.csv": _MARKET_LOG,
@@ -191,7 +198,7 @@ TELECOM: Mapping[str, TableKind] = {
         traceId AS trace_id, id AS span_id, CASE WHEN pid NOT IN {_NO_PARENT} THEN pid END AS parent_span_id,
         {_TELECOM_PLACE}, coalesce(nullif(serviceName, ''), dsName) AS operation,
         CASE lower(success) WHEN 'true' THEN 'ok' WHEN 'false' THEN 'error' END AS status,
-        MAP {{{{'callType': callType, 'dsName': dsName}}}} AS attributes FROM {{source}}""",
+        {_attributes('callType', 'dsName')} FROM {{source}}""",
     ),
 }  # fmt: skip
 
