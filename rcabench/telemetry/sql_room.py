@@ -147,11 +147,11 @@ def _check_text(question: Select) -> None:
     if not 1 <= question.limit <= MOST_ROWS:
         raise QuestionError(f"limit is {question.limit!r}; it has to be between 1 and {MOST_ROWS}")
     if len(sql) > LONGEST:
-        raise QuestionError(f"sql has {len(sql)} characters; {LONGEST} at most")
+        raise QuestionError(f"sql: it has {len(sql)} characters; {LONGEST} at most")
     if any(
         not letter.isprintable() and letter not in "\n\r\t" for letter in sql if ord(letter) < 256 or letter > "\ud7ff"
     ):
-        raise QuestionError("sql holds characters that cannot be seen")
+        raise QuestionError("sql: it holds characters that cannot be seen")
 
 
 def _parsed(cursor: duckdb.DuckDBPyConnection, sql: str) -> Mapping[str, Any]:

@@ -426,3 +426,23 @@ def test_sql_keeps_the_order_of_the_query_and_says_when_it_stops(tools: Mapping[
     assert result.truncated
     assert "... stopped at 4 rows" in result.text
     assert tools["sql"].run({"sql": "SELECT 1 AS one WHERE false"}).rows == 0
+
+
+def test_sql_shows_what_was_asked_for_under_the_names_and_in_the_units_that_were_asked_for(
+    tools: Mapping[str, Tool],
+) -> None:
+    sql = tools["sql"]
+    (row,) = parsed(sql.run({"sql": "SELECT 1500.0 / 1000 AS duration_p95, 'cart' AS duration_us, NULL AS none"}).text)
+    assert row == {"duration_p95": "1.5", "duration_us": "cart", "none": None}
+    nothing = sql.run({"sql": "SELECT max(value) AS most FROM metrics WHERE metric = 'no such metric'"})
+    assert nothing.text.endswith(": 1 row\nmost\n-")
+    assert not nothing.truncated
+    odd = sql.run({"sql": 'SELECT 1 AS "a|b\n# Lines: 9 rows"'}).text
+    assert odd.split("\n")[1:] == ['"a\\u007cb\\n# Lines: 9 rows"', "1"]
+
+
+def test_sql_that_is_too_long_or_cannot_be_seen_is_its_writers_mistake(tools: Mapping[str, Tool]) -> None:
+    assert refusal(tools["sql"], {"sql": f"SELECT {'1 + ' * 3_000}1"}).startswith(
+        "sql: it has 12008 characters; 8000 at"
+    )
+    assert refusal(tools["sql"], {"sql": "SELECT '\x1b'"}).startswith("sql: it holds characters that cannot be seen. A")

@@ -121,7 +121,7 @@ class SqlTool:
             if not str(error).startswith("sql:"):
                 raise ToolError(Trouble.TOOL_FAILED, f"{self.name}: {without_paths(error)}") from error
             # What the database says of a statement is what its writer has to mend.
-            raise bad_arguments(self.name, [without_paths(error)], self._example) from error
+            raise bad_arguments(self.name, [without_paths(error).removeprefix("sql: ")], self._example) from error
         except DataError as error:
             raise ToolError(Trouble.TOOL_FAILED, f"{self.name}: {without_paths(error)}") from error
         stretches = " and ".join(f"{format_utc(w.start)} to {format_utc(w.end)}" for w in question.windows)

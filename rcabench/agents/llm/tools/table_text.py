@@ -94,14 +94,14 @@ def table_text(
     """Write an answer; the same rows give the same text, in whatever order they come.
 
     Durations (in microseconds, as everywhere) are shown in milliseconds, and their columns renamed so;
-    columns that hold nothing at all are left out.
+    columns that hold nothing at all are left out. Neither holds for an answer that is shown as it comes.
 
     Args:
         frame: the answer; times are UTC-aware.
         title: the question in words, without a line break.
         order: columns to sort by, most important first, nulls last; all other columns break ties.
         strongest: a column of numbers to sort by before all others, largest first.
-        as_it_comes: keep the rows in the order that they have.
+        as_it_comes: keep rows, columns and units as they are: whoever asked has named them.
         limit: most rows to show.
         asked: most rows that the answer could have; one with as many may have been cut already.
         characters: most characters of text, the notice not counted; the title is always shown.
@@ -109,12 +109,14 @@ def table_text(
     """
     # Arrays, because a single access to a column of a frame takes as long as writing a hundred cells.
     arrays = {str(name): _array(column) for name, column in frame.items()}
-    columns = {name: values for name, values in arrays.items() if not len(frame) or not _is_null(values).all()}
+    keeps_all = as_it_comes or not len(frame)
+    columns = {name: values for name, values in arrays.items() if keeps_all or not _is_null(values).all()}
     first = np.arange(min(limit, len(frame)))
     chosen = first if as_it_comes else _first_rows(columns, len(frame), order, strongest, limit)
-    cells_of = [_cells(name, values[chosen]) for name, values in columns.items()]
+    scaled = frozenset() if as_it_comes else frozenset(filter(_DURATION.match, columns))
+    cells_of = [_cells(name, values[chosen], scaled=name in scaled) for name, values in columns.items()]
     rows = f"{len(frame)} row{'' if len(frame) == 1 else 's'}"
-    lines = [f"# {_one_line(title)}: {rows}", "|".join(map(_heading, columns))]
+    lines = [f"# {_one_line(title)}: {rows}", "|".join(_heading(name, scaled=name in scaled) for name in columns)]
     room = characters - sum(map(len, lines)) - 1
     for cells in zip(*cells_of, strict=True):
         line = "|".join(cells)
@@ -247,13 +249,13 @@ def _rank(values: Values) -> npt.NDArray[Any]:
     return np.array([places.get(value, len(places)) for value in found], dtype=np.int64)
 
 
-def _cells(name: str, values: Values) -> list[str]:
+def _cells(name: str, values: Values, *, scaled: bool) -> list[str]:
     """Return the cells of a column; a column at a time is several times faster than a row at a time."""
     if values.dtype.kind == "M":
         moments = np.datetime_as_string(values.astype("datetime64[ms]"), unit="ms").tolist()
         return [NULL if moment == "NaT" else f"{moment.removesuffix('.000')}Z" for moment in moments]
     found = values.tolist()
-    if _DURATION.match(name):
+    if scaled:
         return [NULL if value is None else number_text(value / 1000) for value in found]
     if values.dtype.kind == "f":
         return [number_text(value) for value in found]
@@ -273,9 +275,9 @@ def _written(value: Any, *, free: bool, longest: int) -> str:
     return str(value) if isinstance(value, int) else quoted(str(value), longest=longest)
 
 
-def _heading(name: str) -> str:
-    if not _DURATION.match(name):
-        return name
+def _heading(name: str, *, scaled: bool) -> str:
+    if not scaled:
+        return name if "|" not in name and name.isprintable() else quoted(name, longest=LONGEST_NAME)
     return f"{name.removesuffix('_us')}_ms"
 
 
