@@ -56,6 +56,13 @@ async def test_a_model_that_calls_tools_and_answers_in_json_is_found_to_work() -
     assert findings["streaming"].works is None
 
 
+@pytest.mark.parametrize("arguments", ['{"a":' * 100_000, "[" * 100_000])
+async def test_arguments_that_no_parser_gets_to_the_bottom_of_are_a_finding(arguments: str) -> None:
+    wish = replace(WISH, tool_calls=(ToolCall(id="1", name="largest_changes", arguments=arguments),))
+    findings = await checked(lambda request: wish if request.n == 0 else ScriptedReply(text=ANSWER))
+    assert failing(findings) == ["tool call"]
+
+
 async def test_a_model_that_ignores_tools_is_found_out() -> None:
     findings = await checked(Fixed(["I would look at the metrics.", ANSWER]))
     assert failing(findings) == ["tool call"]

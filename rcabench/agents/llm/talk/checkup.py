@@ -176,7 +176,7 @@ def _call_fault(reply: Reply) -> str:
             return f"it called {call.name!r}, which it was not offered"
         try:
             arguments = json.loads(call.arguments)
-        except ValueError:
+        except (ValueError, RecursionError):
             return f"its arguments are no JSON: {_short(call.arguments)}"
         if not isinstance(arguments, dict):
             return f"its arguments are no object: {_short(call.arguments)}"
