@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from rcabench.agents.llm.talk.json_text import FoundValue, found_values
-from rcabench.agents.llm.talk.schema import conformed
+from rcabench.agents.llm.talk.schema import MOST_FAULTS, conformed
+from rcabench.agents.llm.text import cut
+
+_LONGEST_FAULT = 500
+"""Characters: a model that sees its mistakes need not see all of them again."""
 
 
 def _no_faults(_answer: Mapping[str, Any]) -> Sequence[str]:
@@ -95,7 +100,7 @@ def _checked(value: Any, form: AnswerForm) -> tuple[Mapping[str, Any], tuple[str
     answer, faults = conformed(value, form.schema)
     if not faults and not isinstance(answer, dict):
         faults = ("expected an object",)
-    return answer, faults or tuple(form.check(answer))
+    return answer, tuple(cut(fault, _LONGEST_FAULT) for fault in islice(faults or form.check(answer), MOST_FAULTS))
 
 
 def _as_it_is(candidate: FoundValue, _form: AnswerForm) -> Iterator[Any]:

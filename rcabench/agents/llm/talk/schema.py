@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-_MOST_FAULTS = 12
+MOST_FAULTS = 12
 """More help nobody to mend them."""
 _LONGEST_SHOWN = 80
 
@@ -19,7 +19,7 @@ class _Check:
     faults: list[str] = field(default_factory=list)
 
     def blame(self, path: str, problem: str) -> None:
-        if len(self.faults) < _MOST_FAULTS:
+        if len(self.faults) < MOST_FAULTS:
             self.faults.append(f"{path}: {problem}")
 
 

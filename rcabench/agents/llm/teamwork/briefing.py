@@ -27,7 +27,7 @@ def incident_text(scene: Scene) -> str:
     incident = scene.incident
     lines = [f"- symptom: {_quoted(incident.symptom)}"]
     if incident.symptom_component is not None:
-        lines.append(f"- the alert is about: {incident.symptom_component}")
+        lines.append(f"- the alert is about: {_name(str(incident.symptom_component))}")
     if incident.symptom_metric is not None:
         lines.append(f"- the metric that raised it: {_quoted(incident.symptom_metric)}")
     lines += [
@@ -69,8 +69,8 @@ def findings_text(evidence: Sequence[Evidence]) -> str:
     header = "id|component|signal|fault_type|strength|confirmed_by|disputed_by|claim"
     rows = [
         _row(
-            item.id, _name(str(item.component)), item.signal, item.fault_type, f"{item.strength:.2f}",
-            " ".join(item.confirmed_by), " ".join(item.disputed_by), _quoted(item.claim),
+            _name(item.id), _name(str(item.component)), item.signal, item.fault_type, f"{item.strength:.2f}",
+            _names(item.confirmed_by), _names(item.disputed_by), _quoted(item.claim),
         )
         for item in ordered[:_MOST_FINDINGS]
     ]  # fmt: skip
@@ -84,9 +84,9 @@ def suspects_text(suspects: Sequence[Suspect]) -> str:
         return _NONE
     rows = [
         _row(
-            str(number), suspect.place.service, suspect.place.pod, suspect.place.host,
+            str(number), *map(_name, (suspect.place.service, suspect.place.pod, suspect.place.host)),
             suspect.fault_types[0] if suspect.fault_types else None, f"{suspect.suspicion:.2f}",
-            " ".join(item.id for item in suspect.evidence[:6]),
+            _names([item.id for item in suspect.evidence[:6]]),
         )
         for number, suspect in enumerate(suspects, start=1)
     ]  # fmt: skip
@@ -111,9 +111,13 @@ def _about(service: str, pods: Sequence[str], scene: Scene) -> str:
     return "; ".join(parts) or "seen"
 
 
-def _name(name: str) -> str:
+def _name(name: str | None) -> str:
     # Names come from telemetry: one that could be read as a sentence is quoted like one.
-    return name if _PLAIN_NAME.fullmatch(name) else _quoted(name)
+    return "" if not name else name if _PLAIN_NAME.fullmatch(name) else _quoted(name)
+
+
+def _names(names: Sequence[str]) -> str:
+    return " ".join(map(_name, names))
 
 
 def _cut(names: Sequence[str], most: int) -> str:
@@ -134,7 +138,7 @@ def _row(*cells: str | None) -> str:
 
 
 def _cell(cell: str | None) -> str:
-    return "-" if not cell else cell if cell.startswith('"') else cell.replace("|", "/")
+    return cell.replace("|", "/") if cell else "-"
 
 
 def _quoted(text: str) -> str:

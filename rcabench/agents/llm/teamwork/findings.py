@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,7 +89,9 @@ def findings_form(scene: Scene) -> AnswerForm:
         findings = answer.get("findings")
         if not isinstance(findings, list):
             return [f"findings: expected a list, got {findings!r}"]
-        return [f"findings[{i}]: {fault}" for i, item in enumerate(findings) for fault in _faults(item, roster)]
+        return [
+            f"findings[{i}]: {fault}" for i, item in entries(findings, MOST_FINDINGS) for fault in _faults(item, roster)
+        ]
 
     return AnswerForm(name="findings", schema=FINDINGS_SCHEMA, check=check)
 
@@ -115,14 +117,13 @@ def evidence_from(
     best: dict[str, Evidence] = {}
     dropped: list[str] = []
     items = answer.get("findings")
-    for number, item in enumerate(items if isinstance(items, list) else ()):
-        faults = [] if number < MOST_FINDINGS else [f"only the first {MOST_FINDINGS} findings count"]
-        faults = faults or _faults(item, roster)
+    for number, item in entries(items, MOST_FINDINGS):
+        faults = _faults(item, roster)
         cited = [] if faults else cited_results(item["cites"], results)
         if not faults and not cited:
             faults = [f"cites {item['cites']!r}, and none of these results exists"]
         if faults:
-            dropped.append(f"findings[{number}] does not count: {'; '.join(faults)}")
+            dropped.append(sentence(f"findings[{number}] does not count: {'; '.join(faults)}"))
             continue
         found = _evidence(item, agent=agent, modality=modality, cited=cited, roster=roster, scene=scene)
         if found.id not in best or found.strength > best[found.id].strength:
@@ -131,8 +132,20 @@ def evidence_from(
     return Findings(
         evidence=tuple(sorted(best.values(), key=lambda e: (-e.strength, e.id))),
         note=sentence(note),
-        dropped=tuple(dropped),
+        dropped=(*dropped, *left_out("findings", items, MOST_FINDINGS)),
     )
+
+
+def entries(items: Any, most: int) -> Iterator[tuple[int, Any]]:
+    """Yield the entries of an answer that count, with their places; none of what is no list."""
+    return enumerate(items[:most] if isinstance(items, list) else ())
+
+
+def left_out(name: str, items: Any, most: int) -> tuple[str, ...]:
+    """Say in a sentence that there were more entries than count, if there were."""
+    if not isinstance(items, list) or len(items) <= most:
+        return ()
+    return (f"{name}: {len(items)} entries, of which only the first {most} count",)
 
 
 def cited_results(cites: Any, results: Mapping[str, ToolResult]) -> list[ToolResult]:

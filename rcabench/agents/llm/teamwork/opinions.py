@@ -8,12 +8,14 @@ from typing import Any
 
 from rcabench.agents.llm.talk.answer import AnswerForm
 from rcabench.agents.llm.talk.tool import ToolResult
-from rcabench.agents.llm.teamwork.findings import cited_results, labels, sentence
+from rcabench.agents.llm.teamwork.findings import cited_results, entries, labels, left_out, sentence
 from rcabench.agents.scene import Scene
 from rcabench.core.verdict import Evidence, Modality
 from rcabench.plugins import did_you_mean
 
 STANCES = ("confirm", "dispute")
+MOST_OPINIONS = 100
+"""How many opinions of one answer count."""
 
 OPINIONS_SCHEMA: Mapping[str, Any] = {
     "type": "object",
@@ -70,7 +72,9 @@ def opinions_form(others: Sequence[Evidence]) -> AnswerForm:
         opinions = answer.get("opinions")
         if not isinstance(opinions, list):
             return [f"opinions: expected a list, got {opinions!r}"]
-        return [f"opinions[{i}]: {fault}" for i, item in enumerate(opinions) for fault in _faults(item, ids)]
+        return [
+            f"opinions[{i}]: {fault}" for i, item in entries(opinions, MOST_OPINIONS) for fault in _faults(item, ids)
+        ]
 
     return AnswerForm(name="opinions", schema=OPINIONS_SCHEMA, check=check)
 
@@ -99,7 +103,7 @@ def opinions_from(
     found: dict[str, Opinion] = {}
     dropped: list[str] = []
     items = answer.get("opinions")
-    for number, item in enumerate(items if isinstance(items, list) else ()):
+    for number, item in entries(items, MOST_OPINIONS):
         faults = _faults(item, tuple(by_id))
         if not faults and item["evidence"] in found:
             faults = [f"there is one about {item['evidence']!r} already"]
@@ -107,7 +111,7 @@ def opinions_from(
         if not faults and not cited and not cited_results(item["cites"], results):
             faults = [f"cites {item['cites']!r}, and none of these exists"]
         if faults:
-            dropped.append(f"opinions[{number}] does not count: {'; '.join(faults)}")
+            dropped.append(sentence(f"opinions[{number}] does not count: {'; '.join(faults)}"))
             continue
         name, stance = item["evidence"], item["stance"]
         place = scene.placement(by_id[name].component)
@@ -121,7 +125,7 @@ def opinions_from(
             mark=same[0] if same else f"{modality}:{stance}",
             why=sentence(item.get("why")),
         )
-    return Opinions(opinions=tuple(found.values()), dropped=tuple(dropped))
+    return Opinions(opinions=tuple(found.values()), dropped=(*dropped, *left_out("opinions", items, MOST_OPINIONS)))
 
 
 def with_opinions(evidence: Sequence[Evidence], opinions: Sequence[Opinion]) -> tuple[Evidence, ...]:

@@ -10,9 +10,11 @@ from rcabench.agents.llm.talk.answer import AnswerForm
 from rcabench.agents.llm.talk.tool import ToolResult
 from rcabench.agents.llm.teamwork.findings import (
     choice_fault,
+    entries,
     evidence_id,
     is_share,
     labels,
+    left_out,
     paragraph,
     sentence,
     shown_question,
@@ -120,8 +122,10 @@ def judgement_form(scene: Scene, evidence: Sequence[Evidence], *, own_results: b
         ranking, abstain = answer.get("ranking"), answer.get("abstain", False)
         if not isinstance(ranking, list):
             return [f"ranking: expected a list, got {ranking!r}"]
-        faults = [f"ranking[{i}]: {fault}" for i, item in enumerate(ranking) for fault in _faults(item, roster)]
-        for place, item in enumerate(ranking):
+        faults = [
+            f"ranking[{i}]: {fault}" for i, item in entries(ranking, MOST_RANKED) for fault in _faults(item, roster)
+        ]
+        for place, item in entries(ranking, MOST_RANKED):
             unknown = [name for name in labels(_cites(item)) if name not in ids]
             if unknown and not own_results:
                 faults.append(f"ranking[{place}]: evidence: there is no finding {', '.join(map(repr, unknown))}")
@@ -161,11 +165,11 @@ def judgement_from(
     accused: dict[str, Accused] = {}
     dropped: list[str] = []
     ranking = answer.get("ranking")
-    for number, item in enumerate(ranking if isinstance(ranking, list) else ()):
-        faults = _faults(item, roster) if number < MOST_RANKED else [f"only the first {MOST_RANKED} count"]
+    for number, item in entries(ranking, MOST_RANKED):
+        faults = _faults(item, roster)
         place = None if faults else _meant(item, roster, scene)
         if place is None:
-            dropped.append(f"ranking[{number}] does not count: {'; '.join(faults)}")
+            dropped.append(sentence(f"ranking[{number}] does not count: {'; '.join(faults)}"))
         elif place_name(place) not in accused:
             accused[place_name(place)] = Accused(
                 place=place,
@@ -180,7 +184,7 @@ def judgement_from(
         abstains=answer.get("abstain") is True and not accused,
         narrative=narrative,
         added=tuple(found for name, found in added.items() if name not in known),
-        dropped=tuple(dropped),
+        dropped=(*dropped, *left_out("ranking", ranking, MOST_RANKED)),
     )
 
 
