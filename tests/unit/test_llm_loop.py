@@ -664,3 +664,22 @@ async def test_many_conversations_at_once_do_not_meet() -> None:
     assert [conversation.results["r1"].text for conversation, _ in outcomes] == [
         f"seen [('k', {n})]" for n in range(50)
     ]
+
+
+async def test_what_a_model_says_beyond_all_measure_is_not_sent_again_with_every_request() -> None:
+    flood = "w" * 5_000_000
+    model = Script(
+        wants("{}", text=flood),
+        wants(*[f'{{"k": {k}}}' for k in range(1_000)]),
+        wants(f'{{"k": "{"x" * 100_000}"}}'),
+        Reply(text=f'{flood} {{"service": {{}}}}', tokens=TokenCount(input=1, output=1)),
+        CART,
+    )
+    conversation, opened = await talk(model)
+
+    assert conversation.answer == {"service": "cart"}
+    said = [message.text + "".join(c.arguments for c in message.tool_calls) for message in model.requests[-1].messages]
+    assert max(map(len, said)) < 20_100
+    assert [len(message.tool_calls) for message in model.requests[-1].messages if message.tool_calls] == [1, 32, 1]
+    assert "[r34] error: the arguments have 100009 characters" in "".join(said)
+    assert troubles(opened)["tool.bad_arguments"] == 1_000 - 16 + 1

@@ -16,7 +16,7 @@ from rcabench.agents.llm.talk.meter import Meter, SpendingRefused
 from rcabench.agents.llm.talk.mishaps import Mishaps
 from rcabench.agents.llm.talk.tool import Tool, ToolResult
 from rcabench.agents.llm.talk.tool_use import ToolUse
-from rcabench.agents.llm.text import one_line, speakable
+from rcabench.agents.llm.text import cut, one_line, speakable
 from rcabench.agents.llm.tracing.spans import span
 from rcabench.core.session import Session, current_session
 from rcabench.core.spending import Spending
@@ -29,6 +29,8 @@ _MOST_SHORTENINGS = 3
 _FULL = 0.8
 """Share of what a model reads from which on its conversation is shortened before it overflows."""
 _CHARACTERS_PER_TOKEN = 4
+_LONGEST_SPEECH = 20_000
+"""Characters of what a model said that it is sent again, with every request that follows."""
 
 _LAST_TURN = "This is your last turn and no tool can be called any more. Answer now, from what you have seen."
 _IDLE = "That was neither a tool call nor an answer. Call a tool, or give your answer."
@@ -222,7 +224,7 @@ class _Talk:
             self._say(one_line(text, 500))
         wishes = self.use.wishes(reply.tool_calls)
         calls = tuple(wish.call for wish in wishes)
-        self.messages.append(Message(role=Role.ASSISTANT, text=text, tool_calls=calls))
+        self.messages.append(Message(role=Role.ASSISTANT, text=cut(text, _LONGEST_SPEECH), tool_calls=calls))
         for used in await self.use.granted(wishes):
             self.messages.append(used.message)
             self._say(used.line)
@@ -271,7 +273,8 @@ class _Talk:
 
     def _object(self, text: str, complaint: str) -> None:
         # Servers refuse messages without text.
-        self.messages.append(Message(role=Role.ASSISTANT, text=text if text.strip() else "(nothing)"))
+        said = cut(text, _LONGEST_SPEECH) if text.strip() else "(nothing)"
+        self.messages.append(Message(role=Role.ASSISTANT, text=said))
         self.messages.append(Message(role=Role.USER, text=complaint))
         self._say(f"told: {one_line(complaint, 300)}")
 

@@ -23,6 +23,9 @@ from rcabench.plugins import did_you_mean
 
 _MOST_AT_ONCE = 16
 """Calls of one turn that are made; whoever wants more has lost its way."""
+_MOST_HEARD = 2 * _MOST_AT_ONCE
+"""Calls of one turn that stay in the conversation, be they made or refused: each is sent again with every request."""
+_LONGEST_ARGUMENTS = 20_000
 _LONGEST_ERROR = 1_000
 _SETTLING_SECONDS = 0.3
 """How long threads are waited for that nobody waits for any more; they cannot be killed."""
@@ -127,8 +130,13 @@ class ToolUse:
     _threads: set[asyncio.Future[Any]] = field(default_factory=set)
 
     def wishes(self, calls: Sequence[ToolCall]) -> tuple[Wish, ...]:
-        """Understand all calls of one turn, and give them labels in their order, before anything runs."""
-        return tuple(self._wish(place, call) for place, call in enumerate(calls))
+        """Understand the calls of one turn, and give them labels in their order, before anything runs.
+
+        What a model wrote beyond all measure is forgotten: it would be sent again with every request.
+        """
+        for _ in calls[_MOST_HEARD:]:
+            self.count(Trouble.BAD_ARGUMENTS)
+        return tuple(self._wish(place, call) for place, call in enumerate(calls[:_MOST_HEARD]))
 
     async def granted(self, wishes: Sequence[Wish]) -> tuple[Used, ...]:
         """Use the tools, all at once; results come in the order of the calls."""
@@ -162,13 +170,16 @@ class ToolUse:
         self._calls += 1
         label = f"r{self._calls}"
         tool = self.tools.get(call.name) or self.tools.get(call.name.strip().rpartition(".")[2])
-        arguments = _arguments(call.arguments)
+        is_too_long = len(call.arguments) > _LONGEST_ARGUMENTS
+        arguments = None if is_too_long else _arguments(call.arguments)
         written = _canonical(arguments or {})
         problem = None
         if place >= _MOST_AT_ONCE:
             problem = f"at most {_MOST_AT_ONCE} calls are made at once; ask again"
         elif tool is None:
             problem = f"no tool is called {call.name[:64]!r}{did_you_mean(call.name[:64], self.tools)}"
+        elif is_too_long:
+            problem = f"the arguments have {len(call.arguments)} characters; {_LONGEST_ARGUMENTS} at most"
         elif arguments is None:
             problem = "the arguments are no JSON object: " + call.arguments[:200]
         else:
