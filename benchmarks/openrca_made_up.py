@@ -40,9 +40,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--system", choices=SYSTEMS, action="append", help="may be repeated; default: all")
-    parser.add_argument("-x", "--diagnoser", action="append", help="default: statistical, prior, random")
+    parser.add_argument("-x", "--diagnoser", action="append", help="default: statistical, loudest, prior, random")
     chosen = parser.parse_args()
-    methods = chosen.diagnoser or ["statistical", "prior", "random"]
+    methods = chosen.diagnoser or ["statistical", "loudest", "prior", "random"]
     for system in chosen.system or SYSTEMS:
         found = defaultdict[tuple[str, str], list[float]](list)
         with tempfile.TemporaryDirectory(prefix="rcabench-made-up-") as folder:
