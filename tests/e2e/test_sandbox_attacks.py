@@ -445,6 +445,23 @@ def test_closed_or_replaced_streams_are_there_again_in_the_next_step(sandbox: Sa
         assert sandbox.run("print('here')").output == "here\n"
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import io; pd.read_csv(io.StringIO('a\\n1\\n'))",
+        "pd.DataFrame({'a': [1]}).to_parquet('scratch/t'); pd.read_parquet('scratch/t', filters=[('a', '>', 0)])",
+        "pd.Series(pd.to_datetime(['2021-03-04 14:57:00'])).dt.tz_localize('Asia/Shanghai').dt.tz_convert('UTC')",
+        "pd.DataFrame({'a': [1, 2]}).query('a > 1').describe().to_string()",
+    ],
+)
+def test_what_works_with_tables_is_refused_nothing(code: str) -> None:
+    """By the first step of a session: libraries look at the machine when they are first used."""
+    with Sandbox(limits=TIGHT) as opened:
+        ran = opened.run(code)
+
+    assert (ran.error, ran.problem) == (None, "")
+
+
 TAMPERING = {
     "another hook": "import sys; sys.addaudithook(lambda *a: None); print(open({path!r}).read())",
     "another open": "import builtins, io; builtins.open = io.open; print(open({path!r}).read())",

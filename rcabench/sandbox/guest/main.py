@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import random
@@ -133,6 +134,8 @@ def _preloaded(modules: Sequence[str]) -> dict[str, Any]:
         pandas = names["pandas"]
         for option, value in (("display.width", 200), ("display.max_columns", 40), ("display.max_colwidth", 120)):
             pandas.set_option(option, value)
+        # It looks once how much of the processor it may use, which the fence would hold against the code.
+        pandas.read_csv(io.StringIO("a\n1\n"))
     return names
 
 
