@@ -43,7 +43,7 @@ class Plan:
         concurrency: diagnoses in flight at once, of diagnosers that wait for models.
         cassettes: what becomes of calls to models.
         spending: what the models of one diagnosis may cost.
-        total_usd: once diagnoses have cost that much, no further one is begun; None for no limit.
+        total_usd: what all diagnoses may cost together; none is begun that there is no money for. None for no limit.
         tracing: what agents' spans carry.
         cases: ids of the cases to take; empty for all.
         limit: take the first so many of them from each dataset; None for all.

@@ -159,8 +159,8 @@ def evaluate(
             `concurrent = True`, or for a function, `method.concurrent = True`.
         cassettes: what becomes of calls to models: `auto`, `record`, `replay` or `off`; see `core.session.TapeMode`.
         spending: what the models of one diagnosis may cost.
-        total_usd: once the diagnoses have cost that much, no further one is begun; with `out`, the same call with
-            a higher one goes on. What was not begun is missing from the report.
+        total_usd: what all diagnoses may cost together; none is begun that there is no money for, and one that needs
+            more after all is missing from the report too. With `out`, the same call with a higher total goes on.
         limit: take the first so many cases.
         out: folder to keep the run in, to resume it or to report from it; None keeps nothing on disk.
         scorers: one or several beside those that are installed; each an object with `score(incident, truth, verdict)`,

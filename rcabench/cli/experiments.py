@@ -36,7 +36,7 @@ ToldOnset = Annotated[Onset | None, typer.Option("--onset", help="Tell diagnoser
 Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Worker processes, for those that compute.")]
 Concurrency = Annotated[int | None, typer.Option(min=1, help="Diagnoses in flight, of those that wait for models.")]
 Cassettes = Annotated[TapeMode | None, typer.Option(help="What becomes of calls to models.")]
-TotalUsd = Annotated[float | None, typer.Option("--total-usd", help="Begin no diagnosis once this much is spent.")]
+TotalUsd = Annotated[float | None, typer.Option("--total-usd", help="What all diagnoses may cost together.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Take the first N cases of each dataset.")]
 Attempts = Annotated[int | None, typer.Option(min=1, help="Attempts per case and diagnoser.")]
 Seed = Annotated[int | None, typer.Option(min=0, help="Of everything random.")]

@@ -30,12 +30,20 @@ def run_and_show(plan: Plan, folder: Path, *, fresh: bool) -> bool:
     """Walk the plan, and print what came of it and what to type next; return whether all of it was done."""
     if fresh and (kept := set_aside(folder)):
         typer.echo(f"The earlier run was set aside: {shown_path(kept)}", err=True)
-    with progress(plan.name) as watch:
+    last = Step(done=0, total=0, resumed=0)
+    with progress(plan.name) as show:
+
+        def watch(step: Step) -> None:
+            nonlocal last
+            last = step
+            show(step)
+
         record = walk(plan, folder, watch=watch)
     typer.echo(leaderboard([record]))
     _warn_of_onsets(record, plan)
     _warn_of_failures(record)
     complete = _warn_of_what_is_left(record, plan, folder)
+    _warn_of_interruptions(last)
     typer.echo(f"\nRun:    {shown_path(folder)}")
     typer.echo(f"Report: rcabench report {shown_path(folder)} --format html")
     return complete
@@ -108,6 +116,15 @@ def _warn_of_what_is_left(record: RunRecord, plan: Plan, folder: Path) -> bool:
             err=True,
         )
     return left == 0
+
+
+def _warn_of_interruptions(last: Step) -> None:
+    if last.interrupted:
+        typer.echo(
+            f"Cut short, for more was needed than was left: {last.interrupted} of them, at a cost of "
+            f"${last.interrupted_usd:.2f} that no figure above holds; calls on their cassettes are not paid again",
+            err=True,
+        )
 
 
 def _counted(record: RunRecord) -> str:

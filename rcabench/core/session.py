@@ -43,6 +43,26 @@ class Tape(Protocol):
         ...
 
 
+class Funds(Protocol):
+    """The money that a run has for one diagnosis, in `core.spending.picos`; asked from the diagnosis's event loop."""
+
+    def reserve(self, picos: int) -> bool | None:
+        """Set aside what a call may cost, if the run has that much left.
+
+        Returns:
+            False where it has not, from then on for good; None where other calls of the diagnosis have to end first.
+        """
+        ...
+
+    def release(self, picos: int) -> None:
+        """Give back what was set aside for a call that has ended."""
+        ...
+
+    def pay(self, picos: int) -> None:
+        """Enter what a call has cost, one that is played back from the tape among them."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Miss:
     """A request that a replay could not answer, because nobody recorded it.
@@ -90,6 +110,7 @@ class Session:
         tape: where model calls are kept; None where nothing is.
         mode: what becomes of model calls.
         tracing: what spans carry.
+        funds: the run's money; None where that is not limited.
         account: returns what is spent so far, where somebody meters; asked whenever somebody wants to know.
         spans: finished so far, in the order in which they ended.
         transcript: what agents have said so far.
@@ -103,6 +124,7 @@ class Session:
     tape: Tape | None = None
     mode: TapeMode = TapeMode.OFF
     tracing: Tracing = Tracing()
+    funds: Funds | None = None
     account: Callable[[], Usage] | None = None
     spans: list[AgentSpan] = field(default_factory=list)
     transcript: list[Turn] = field(default_factory=list)

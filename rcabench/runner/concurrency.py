@@ -6,17 +6,16 @@ import asyncio
 import math
 import sys
 import time
-from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from itertools import islice
 from typing import Any
 
-from rcabench.core.session import Session
-from rcabench.record import Entry, Key
+from rcabench.record import Entry
 from rcabench.runner.diagnosing import Work, asked, at_work
 from rcabench.runner.interruption import GRACE_SECONDS, TimeIsUp, stalls_interrupted
 from rcabench.runner.outcome import answered, timeout
+from rcabench.runner.purse import Purse, startable
 from rcabench.runner.task import Task
 
 _THREADS = 32
@@ -32,18 +31,17 @@ _AT_THE_END = (
 """Whom to tell that a run has ended, where they were needed at all: they import what takes a second to import."""
 
 
-def concurrently(tasks: Iterable[Task], *, concurrency: int, sessions: dict[Key, Session]) -> Iterator[Entry]:
+def concurrently(tasks: Iterator[Task | None], *, concurrency: int, purse: Purse) -> Iterator[Entry]:
     """Make diagnoses in one event loop, and yield each as soon as it is there; the order says nothing.
 
     Ctrl-C cancels those in progress; those that are finished are yielded first.
 
     Args:
-        tasks: taken one by one, when there is room for another.
+        tasks: taken one by one, when there is room for another; None where one in progress has to end first.
         concurrency: how many are in progress at once.
-        sessions: those in progress, kept up to date here.
+        purse: what they may spend.
     """
-    waiting = iter(tasks)
-    begun = list(islice(waiting, concurrency))
+    begun = list(startable(tasks, concurrency))
     if not begun:
         return
     patience = max(task.timeout_seconds or math.inf for task in begun)
@@ -52,7 +50,7 @@ def concurrently(tasks: Iterable[Task], *, concurrency: int, sessions: dict[Key,
     running: list[asyncio.Task[Entry]] = []
     try:
         while True:
-            running += [loop.create_task(_diagnose(task, sessions)) for task in begun]
+            running += [loop.create_task(_diagnose(task, purse)) for task in begun]
             if not running:
                 return
             try:
@@ -64,21 +62,18 @@ def concurrently(tasks: Iterable[Task], *, concurrency: int, sessions: dict[Key,
             running = [each for each in running if not each.done()]
             for each in sorted(ended, key=_is_finished, reverse=True):
                 yield each.result()
-            begun = list(islice(waiting, concurrency - len(running)))
+            begun = list(startable(tasks, concurrency - len(running)))
     finally:
         _close(loop)
 
 
-async def _diagnose(task: Task, sessions: dict[Key, Session]) -> Entry:
+async def _diagnose(task: Task, purse: Purse) -> Entry:
     with at_work(task) as work:
-        sessions[task.key] = work.session
-        try:
-            entry = await _answer(work)
-            # In a thread: others go on meanwhile.
-            await asyncio.to_thread(work.let_go)
-            return entry
-        finally:
-            del sessions[task.key]
+        work.session.funds = purse.fund(task.key)
+        entry = await _answer(work)
+        # In a thread: others go on meanwhile.
+        await asyncio.to_thread(work.let_go)
+        return entry
 
 
 async def _answer(work: Work) -> Entry:

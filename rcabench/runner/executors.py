@@ -10,7 +10,6 @@ from collections.abc import Collection, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from itertools import islice
 from multiprocessing.connection import wait as wait_for_end
 
 from rcabench.core.errors import RcabenchError
@@ -19,7 +18,7 @@ from rcabench.runner.agenda import Agenda
 from rcabench.runner.concurrency import concurrently
 from rcabench.runner.diagnosing import diagnose, died
 from rcabench.runner.garbage import collected_seldom
-from rcabench.runner.purse import Purse
+from rcabench.runner.purse import Purse, startable
 from rcabench.runner.task import Task
 
 _AHEAD = 2
@@ -35,30 +34,36 @@ def executed(agenda: Agenda, done: Collection[Key], purse: Purse) -> Generator[E
     Args:
         agenda: what to do.
         done: what is not to be done again.
-        purse: says when no further diagnosis may begin.
+        purse: says when no further diagnosis may begin, and what those begun may spend; whoever takes an entry settles
+            it there, before asking for the next one.
 
     Raises:
         RcabenchError: a task cannot be sent to a worker process.
     """
     computing = purse.affordable(agenda.tasks(done, waiting=False))
-    yield from map(diagnose, computing) if agenda.plan.jobs == 1 else _in_workers(computing, agenda.plan.jobs)
+    yield from _one_by_one(computing) if agenda.plan.jobs == 1 else _in_workers(computing, agenda.plan.jobs)
     waiting = purse.affordable(agenda.tasks(done, waiting=True))
     with collected_seldom():
-        yield from concurrently(waiting, concurrency=agenda.plan.concurrency, sessions=purse.sessions)
+        yield from concurrently(waiting, concurrency=agenda.plan.concurrency, purse=purse)
 
 
-def _in_workers(waiting: Iterator[Task], jobs: int) -> Generator[Entry, None, None]:
+def _one_by_one(waiting: Iterator[Task | None]) -> Iterator[Entry]:
+    while begun := [*startable(waiting, 1)]:
+        yield from map(diagnose, begun)
+
+
+def _in_workers(waiting: Iterator[Task | None], jobs: int) -> Generator[Entry, None, None]:
     while suspects := (yield from _in_processes(waiting, jobs)):
         for task in suspects:
             yield from _on_its_own(task)
 
 
-def _in_processes(waiting: Iterator[Task], jobs: int) -> Generator[Entry, None, tuple[Task, ...]]:
+def _in_processes(waiting: Iterator[Task | None], jobs: int) -> Generator[Entry, None, tuple[Task, ...]]:
     """Yield entries until all is done, or a worker dies; return the tasks of which one may have killed it."""
     running: dict[Future[Entry], Task] = {}
     with _pool(jobs) as pool:
         while True:
-            for task in islice(waiting, jobs * _AHEAD - len(running)):
+            for task in startable(waiting, jobs * _AHEAD - len(running)):
                 _refuse_unsendable(task)
                 try:
                     running[pool.submit(diagnose, task)] = task

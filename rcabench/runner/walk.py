@@ -36,6 +36,8 @@ class Step:
         resumed: how many of those done were there when the run was opened.
         entry: what was just added; None at the beginning.
         usd, tokens: what models have cost so far, as far as it is known; None where none was used.
+        interrupted: diagnoses that needed more than was left of `total_usd`, and so are not in the record.
+        interrupted_usd: what these cost, estimates for what is unknown among it.
     """
 
     done: int
@@ -44,6 +46,8 @@ class Step:
     entry: Entry | None = None
     usd: float | None = None
     tokens: int | None = None
+    interrupted: int = 0
+    interrupted_usd: float = 0.0
 
 
 def silent(step: Step) -> None:
@@ -62,8 +66,9 @@ def run(
     """Make all diagnoses of a plan that `folder` does not hold yet, and score them.
 
     Diagnosers that compute come first, in this process or in `jobs` worker processes; then those that wait for
-    models, `concurrency` at once in one event loop of this process. Once the run has cost `total_usd`, no further
-    diagnosis is begun: the record is then incomplete, and the same plan with a higher limit goes on with it.
+    models, `concurrency` at once in one event loop of this process. A diagnosis is begun while what it may cost is left
+    of `total_usd`, and not recorded where it needed more after all: the record is then incomplete, and the same plan
+    with a higher limit goes on with it.
 
     Args:
         plan: what to do.
@@ -84,17 +89,18 @@ def run(
     with RunWriter(folder, _manifest(plan, datasets, chosen)) as record, Stage() as stage:
         agenda = Agenda(plan=plan, datasets=datasets, contestants=chosen, stage=stage, record=folder, first=first)
         purse = Purse(limit=None if plan.cassettes is TapeMode.REPLAY else plan.total_usd)
-        for usage in record.done.values():
-            purse.pay(usage)
+        for key, usage in record.done.items():
+            purse.settle(key, usage)
         done = resumed = len(record.done)
         watch(_step(done, agenda, resumed, purse))
         try:
             with closing(executed(agenda, record.done, purse)) as entries:
                 for entry in entries:
-                    record.append(entry)
-                    purse.pay(entry.diagnosis.usage)
-                    done += 1
-                    watch(_step(done, agenda, resumed, purse, entry))
+                    kept = purse.settle(entry.diagnosis.key, entry.diagnosis.usage)
+                    if kept:
+                        record.append(entry)
+                        done += 1
+                    watch(_step(done, agenda, resumed, purse, entry if kept else None))
         except DataError as error:
             raise agenda.blamed(error) from error
     write_span_table(folder)
@@ -109,6 +115,8 @@ def _step(done: int, agenda: Agenda, resumed: int, purse: Purse, entry: Entry | 
         entry=entry,
         usd=purse.usd if purse.metered else None,
         tokens=purse.tokens if purse.metered else None,
+        interrupted=purse.interrupted,
+        interrupted_usd=purse.interrupted_usd,
     )
 
 

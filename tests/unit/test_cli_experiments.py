@@ -15,6 +15,7 @@ from rcabench.agents.baselines.random_choice import RandomChoice
 from rcabench.cli.app import app
 from rcabench.core.incident import Incident
 from rcabench.core.session import Miss, TapeMode, current_session
+from rcabench.core.spending import picos
 from rcabench.core.usage import Usage
 from rcabench.core.verdict import Candidate, Verdict
 from rcabench.record import read_run
@@ -92,6 +93,30 @@ def test_a_run_whose_costs_are_unknown_stops_by_what_it_estimates_and_says_so(
     assert stopped.exit_code == 3
     assert "Stopped at $1.00 at most, in part estimated" in stopped.stderr
     assert "5 of 7 diagnoses are left" in stopped.stderr
+
+
+def test_a_run_says_what_it_has_cut_short_and_what_that_has_cost(
+    rcabench: Invoke, tiny_dataset: Path, tmp_path: Path, paid: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    diagnose = RandomChoice.diagnose
+
+    async def dearer(self: RandomChoice, incident: Incident, telemetry: Telemetry) -> Verdict:
+        verdict = await diagnose(self, incident, telemetry)
+        funds = current_session().funds
+        assert funds is not None
+        if len(paid) > 1:
+            assert not funds.reserve(picos(0.9))
+        return verdict
+
+    monkeypatch.setattr(RandomChoice, "diagnose", dearer)
+    options = ["--out", tmp_path / "run", "--total-usd", 1.0]
+    stopped = rcabench("run", "quickstart", "-d", tiny_dataset, "-x", "random", *options)
+
+    assert stopped.exit_code == 3
+    assert "Stopped at $0.25 of a total of $1.00: 6 of 7 diagnoses are left" in stopped.stderr
+    assert "Cut short, for more was needed than was left: 1 of them, at a cost of $0.25" in stopped.stderr
+    assert len(read_run(tmp_path / "run").results) == 1
+    assert len(paid) == 2
 
 
 def test_options_reach_the_plan(rcabench: Invoke, tiny_dataset: Path, tmp_path: Path, paid: list[str]) -> None:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import date
 
 import pytest
 
+from rcabench.agents.llm.models.access import plan_faults
 from rcabench.agents.llm.models.card import ModelCard, Prices
 from rcabench.agents.llm.models.chat import Message, ModelError, Reply, Request, Role, TokenCount, ToolSpec
 from rcabench.agents.llm.talk.bounded import Bounded
+from rcabench.agents.llm.talk.measure import Amount
 from rcabench.agents.llm.talk.meter import Meter, SpendingRefused
 from rcabench.agents.llm.talk.observed import Observed
 from rcabench.core.session import Session, Tracing, session
-from rcabench.core.spending import Spending
+from rcabench.core.spending import Spending, picos
 from rcabench.core.trouble import Trouble
 from rcabench.core.usage import Usage
+from rcabench.runner.purse import Fund, Purse
 
 CARD = ModelCard(
     name="priced",
@@ -39,10 +43,15 @@ class Says:
         self.card = card
         self.seconds = seconds
         self.calls = 0
+        self.now = 0
+        self.most = 0
 
     async def complete(self, request: Request) -> Reply:
         self.calls += 1
+        self.now += 1
+        self.most = max(self.most, self.now)
         await asyncio.sleep(self.seconds)
+        self.now -= 1
         if isinstance(self.outcome, Exception):
             raise self.outcome
         return self.outcome
@@ -159,20 +168,152 @@ async def test_a_call_is_kept_for_the_answer_of_everybody_who_is_at_work() -> No
 
 
 @pytest.mark.parametrize(
-    ("spending", "unit"), [(Spending(tokens=550), "tokens"), (Spending(usd=0.0006), "USD")], ids=["tokens", "money"]
+    ("spending", "unit", "asked", "answered"),
+    [(Spending(tokens=1_000), "tokens", 6, 2), (Spending(usd=0.0015), "USD", 8, 3)],
+    ids=["tokens", "money"],
 )
-async def test_tokens_and_money_are_limited_with_a_reserve_for_answers(spending: Spending, unit: str) -> None:
-    meter = Meter(Session(spending=spending))
+async def test_tokens_and_money_are_limited_with_a_reserve_for_answers(
+    spending: Spending, unit: str, asked: int, answered: int
+) -> None:
+    opened = Session(spending=spending)
+    meter = Meter(opened)
     model = stack(Says(Reply(text="a", tokens=KNOWN)), meter)
-    for _ in range(4):
-        await model.complete(ASKING)
-    with pytest.raises(SpendingRefused, match=unit) as refusal:
-        await model.complete(ASKING)
+    with meter.conversation("metric"):
+        for request, times in ((ASKING, asked), (ANSWERING, answered)):
+            for _ in range(times):
+                await model.complete(request)
+            with pytest.raises(SpendingRefused, match=unit) as refusal:
+                await model.complete(request)
+            assert refusal.value.trouble is Trouble.BUDGET
+
+    # A call takes 110 tokens (100 and 10) and may take 200 (100 and the 100 that its card allows).
+    assert spent(opened).calls == asked + answered
+
+
+async def test_calls_under_way_are_within_the_limits_too_and_those_that_would_fit_alone_wait_for_them() -> None:
+    opened = Session(spending=Spending(tokens=700))
+    meter = Meter(opened)
+    inner = Says(Reply(text="a", tokens=KNOWN), seconds=0.01)
+    agents = [f"agent {n}" for n in range(8)]
+    outcomes = await asyncio.gather(
+        *(stack(inner, meter, agent).complete(ANSWERING) for agent in agents), return_exceptions=True
+    )
+
+    # Each takes 110 and may take some 170: four at once, and a fifth when these have left more over than they took.
+    assert inner.most == 4
+    assert sum(isinstance(outcome, Reply) for outcome in outcomes) == 5
+    assert all(isinstance(outcome, Reply | SpendingRefused) for outcome in outcomes)
+    assert (spent(opened).input_tokens, spent(opened).output_tokens) == (500, 50)
+
+
+@pytest.mark.parametrize("end", ["error", "cancelled", "too late"])
+async def test_however_a_call_ends_nothing_stays_set_aside_for_it(end: str) -> None:
+    slow = Says(
+        ModelError(Trouble.RATE_LIMIT, "no") if end == "error" else Reply(), seconds=0.0 if end == "error" else 9
+    )
+    meter = Meter(Session(spending=Spending(tokens=10_000, usd=1.0)))
+    task = asyncio.create_task(stack(slow, meter).complete(ANSWERING))
+    if end == "too late":
+        meter = Meter(Session(spending=Spending(tokens=10_000, usd=1.0, seconds=0.02)))
+        task.cancel()
+        task = asyncio.create_task(stack(slow, meter).complete(ANSWERING))
+    await asyncio.sleep(0.01)
+    assert any(cap.reserved for cap in meter._caps) == (end != "error")
+    if end == "cancelled":
+        task.cancel()
+    with pytest.raises((ModelError, asyncio.CancelledError)):
+        await task
+
+    assert [cap.reserved for cap in meter._caps] == [0, 0]
+
+
+async def test_one_that_waits_for_others_is_refused_when_its_time_is_up_or_it_is_time_to_answer() -> None:
+    meter = Meter(Session(spending=Spending(tokens=300, seconds=0.1)))
+    holder = asyncio.create_task(meter.admit("metric", investigating=False, bound=Amount(200, 0)))
+    await holder
+    with pytest.raises(SpendingRefused, match="used up") as refusal:
+        await meter.admit("trace", investigating=False, bound=Amount(200, 0))
+    assert refusal.value.trouble is Trouble.DEADLINE
+    with pytest.raises(SpendingRefused, match="tokens are spent"):
+        await Meter(meter.session).admit("trace", investigating=True, bound=Amount(200, 0))
+
+
+async def test_one_that_is_cancelled_while_it_waits_never_went_out() -> None:
+    opened = Session(spending=Spending(tokens=300))
+    meter = Meter(opened)
+    inner = Says(Reply(text="a", tokens=KNOWN), seconds=0.02)
+    first = asyncio.create_task(stack(inner, meter).complete(ANSWERING))
+    second = asyncio.create_task(stack(inner, meter, "trace").complete(ANSWERING))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    second.cancel()
+    await asyncio.gather(first, second, return_exceptions=True)
+
+    assert second.cancelled()
+    assert (inner.calls, spent(opened).calls, spent(opened).input_tokens) == (1, 1, 100)
+
+
+async def test_what_is_kept_for_answers_is_what_those_at_work_need_for_them() -> None:
+    meter = Meter(Session(spending=Spending(tokens=1_000)))
+    with meter.conversation("metric"), meter.conversation("trace"):
+        await meter.admit("metric", investigating=True, bound=Amount(400, 0))
+        meter.release(Amount(400, 0))
+        with pytest.raises(SpendingRefused, match="may take 700"):
+            await meter.admit("trace", investigating=True, bound=Amount(700, 0))
+        await meter.admit("trace", investigating=True, bound=Amount(500, 0))
+        meter.release(Amount(500, 0))
+        await meter.admit("trace", investigating=False, bound=Amount(1_000, 0))
+        meter.release(Amount(1_000, 0))
+        # The one has been asked for its answer; the other's is still to come.
+        with pytest.raises(SpendingRefused, match="kept for answers"):
+            await meter.admit("trace", investigating=True, bound=Amount(601, 0))
+        await meter.admit("metric", investigating=False, bound=Amount(1_000, 0))
+
+
+async def test_a_server_that_takes_more_than_its_card_says_passes_the_limit_with_that_call_alone() -> None:
+    opened = Session(spending=Spending(tokens=1_000))
+    inner = Says(Reply(text="a", tokens=TokenCount(input=100, output=5_000)))
+    model = stack(inner, Meter(opened))
     await model.complete(ANSWERING)
-    with pytest.raises(SpendingRefused, match=unit):
+    with pytest.raises(SpendingRefused, match="5100 of 1000 tokens are spent"):
         await model.complete(ANSWERING)
 
-    assert refusal.value.trouble is Trouble.BUDGET
+    assert inner.calls == 1
+
+
+async def test_a_run_that_has_no_money_left_refuses_a_call_that_the_diagnosis_could_pay() -> None:
+    purse = Purse(limit=0.001)
+    opened = Session(spending=Spending(usd=5.0), funds=Fund(purse, 0))
+    inner = Says(Reply(text="a", tokens=KNOWN))
+    model = stack(inner, Meter(opened))
+    for _ in range(6):
+        await model.complete(ANSWERING)
+    # They took 120e-6 each; another one may take 300e-6.
+    with pytest.raises(SpendingRefused, match="run has no money"):
+        await model.complete(ANSWERING)
+
+    assert (inner.calls, purse.claimed) == (6, picos(6 * 120e-6))
+
+
+def test_limits_that_no_call_fits_into_are_said_before_the_run() -> None:
+    assert plan_faults(CARD, Spending(tokens=100, usd=0.0002)) == ()
+    (tokens,) = plan_faults(CARD, Spending(tokens=99))
+    (money,) = plan_faults(CARD, Spending(usd=0.00019))
+    assert "no call fits into a limit of 99 tokens, for one answer may take 100 tokens" in tokens
+    assert "0.00019 USD" in money
+
+
+@pytest.mark.parametrize(
+    ("parameters", "context", "longest"),
+    [
+        ({"max_tokens": 100}, None, 100),
+        ({"max_completion_tokens": 900}, 500, 500),
+        ({"num_predict": -1}, None, 16_384),
+        ({}, 8_000, 8_000),
+    ],
+)
+def test_an_answer_is_as_long_as_the_card_allows(parameters: dict[str, int], context: int | None, longest: int) -> None:
+    assert replace(FREE, parameters=parameters, context_tokens=context).longest_answer == longest
 
 
 async def test_limits_hold_for_servers_that_report_no_tokens() -> None:
@@ -195,14 +336,14 @@ async def test_time_is_limited_by_session_spending_and_conversation_whichever_en
     with meter.conversation("metric", deadline=110.0):
         assert meter.seconds_left("metric") == 10.0
         assert meter.seconds_left("trace") == 50.0
-        assert meter.admit("metric", investigating=True) == 10.0
+        assert await meter.admit("metric", investigating=True) == 10.0
         now[0] = 108.5
         with pytest.raises(SpendingRefused, match="time to answer") as refusal:
-            meter.admit("metric", investigating=True)
-        assert meter.admit("metric", investigating=False) == 1.5
+            await meter.admit("metric", investigating=True)
+        assert await meter.admit("metric", investigating=False) == 1.5
         now[0] = 110.0
         with pytest.raises(SpendingRefused, match="used up"):
-            meter.admit("metric", investigating=False)
+            await meter.admit("metric", investigating=False)
     assert refusal.value.trouble is Trouble.DEADLINE
 
 

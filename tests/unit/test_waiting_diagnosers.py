@@ -25,7 +25,7 @@ from rcabench.core.errors import ConfigError, DiagnosisFailed, RecordError
 from rcabench.core.incident import Incident
 from rcabench.core.run import RunRecord, ScoredDiagnosis
 from rcabench.core.session import Session, TapeMode, current_session
-from rcabench.core.spending import Spending
+from rcabench.core.spending import Spending, picos
 from rcabench.core.usage import Usage
 from rcabench.core.verdict import Candidate, Turn, Verdict
 from rcabench.evaluation import evaluate
@@ -409,15 +409,63 @@ def test_evaluate_refuses_a_total_that_a_method_without_prices_cannot_keep(tiny_
         evaluate(Declared(), tiny_dataset, total_usd=1.0)
 
 
-def test_money_of_diagnoses_in_flight_counts(tiny_dataset: Path, tmp_path: Path) -> None:
-    class Slow(Waiting):
-        async def work(self, session: Session) -> None:
-            # The first one ends when all three that are in flight have spent their money.
-            await asyncio.sleep(0.05 if session is self.sessions[0] else 0.3)
+def test_no_more_are_in_flight_than_there_is_money_for_by_what_the_dearest_has_cost(
+    tiny_dataset: Path, tmp_path: Path
+) -> None:
+    diagnoser = Waiting(usd=1.0)
+    record = walked(diagnoser, tiny_dataset, tmp_path / "run", concurrency=CASES, total_usd=4.5)
 
-    record = walked(Slow(usd=1.0), tiny_dataset, tmp_path / "run", concurrency=3, total_usd=2.5)
+    # The first one goes alone, for nobody knows what it will cost; then there is money for three more.
+    assert (len(record.results), len(diagnoser.sessions), diagnoser.most) == (4, 4, 3)
 
-    assert len(record.results) == 3
+
+def test_what_a_diagnosis_may_spend_is_set_aside_as_long_as_nobody_knows_what_one_costs(
+    tiny_dataset: Path, tmp_path: Path
+) -> None:
+    diagnoser = Waiting(usd=0.5)
+    spending = {"usd": 1.0}
+    record = walked(diagnoser, tiny_dataset, tmp_path / "run", concurrency=CASES, total_usd=2.5, spending=spending)
+
+    assert (len(record.results), diagnoser.most) == (5, 3)
+
+
+@dataclass(kw_only=True)
+class Growing(Waiting):
+    """Asks its run for money, call by call; each one takes more of them than the one before."""
+
+    calls: int = 0
+    granted: list[bool] = field(default_factory=list)
+
+    async def work(self, session: Session) -> None:
+        self.calls += 1
+        assert session.funds is not None
+        for made in range(self.calls):
+            self.granted.append(session.funds.reserve(picos(0.3)) is True)
+            if not self.granted[-1]:
+                raise ZeroDivisionError
+            await asyncio.sleep(0.001)
+            session.funds.release(picos(0.3))
+            session.funds.pay(picos(0.2))
+            session.usage = Usage(calls=made + 1, usd=0.2 * (made + 1), input_tokens=10, output_tokens=1)
+
+
+def test_a_diagnosis_that_the_runs_money_cuts_short_is_no_miss_and_is_made_again_when_there_is_more(
+    tiny_dataset: Path, tmp_path: Path
+) -> None:
+    steps: list[Step] = []
+    diagnoser = Growing(usd=0.0)
+    plan = plan_of(tiny_dataset, total_usd=1.15)
+    record = run(plan, tmp_path / "run", contestants={"waiting": diagnoser}, watch=steps.append)
+
+    # 0.2, 0.4, and of the third, which needs 0.6, two calls: 0.3 more are too much.
+    assert diagnoser.granted == [True] * 5 + [False]
+    assert [one.failure for one in diagnoses(record)] == [None, None]
+    assert (steps[-1].done, steps[-1].interrupted, steps[-1].interrupted_usd) == (2, 1, 0.4)
+    assert steps[-1].usd == pytest.approx(1.0)
+
+    richer = run(replace(plan, total_usd=50.0), tmp_path / "run", contestants={"waiting": Growing(usd=0.0)})
+    assert len(richer.results) == CASES
+    assert all(one.failure is None for one in diagnoses(richer))
 
 
 def test_a_replay_costs_nothing_and_so_knows_no_limit(tiny_dataset: Path, tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from rcabench.agents.llm.models.card import ModelCard
+from rcabench.agents.llm.models.chat import TokenCount
+from rcabench.agents.llm.models.price import cost
 from rcabench.agents.llm.models.variables import filled_in, variables_in
 from rcabench.core.errors import ConfigError
 from rcabench.core.spending import Spending
@@ -97,7 +99,19 @@ def plan_faults(card: ModelCard, spending: Spending) -> tuple[str, ...]:
             f"model {card.name!r} has no prices, so a limit of {spending.usd:g} USD cannot be kept; "
             "add `prices` to its card, or limit calls or tokens instead"
         )
+    found += (f"model {card.name!r}: {fault}" for fault in _starvation(card, spending))
     return tuple(found)
+
+
+def _starvation(card: ModelCard, spending: Spending) -> Iterator[str]:
+    """Yield the limits within which not a single call could be made, for its answer alone may take more."""
+    longest = card.longest_answer
+    usd = cost(card, TokenCount(input=0, output=longest))
+    advice = f"one answer may take {longest:,} tokens; raise the limit, or bound the answers by the card's `parameters`"
+    if spending.tokens is not None and longest > spending.tokens:
+        yield f"no call fits into a limit of {spending.tokens:,} tokens, for {advice}"
+    if spending.usd is not None and usd is not None and usd > spending.usd:
+        yield f"no call fits into a limit of {spending.usd:g} USD, for {advice}, {usd:.2g} USD"
 
 
 def secret_variables(card: ModelCard) -> tuple[str, ...]:

@@ -7,6 +7,12 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
+_ANSWER_LIMITS = ("max_tokens", "max_completion_tokens", "num_predict")
+"""What providers call the parameter that bounds an answer."""
+
+_USUAL_ANSWER_LIMIT = 16_384
+"""Tokens that an answer is taken to have at most where the card names no limit; some models that reason write more."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prices:
@@ -78,6 +84,14 @@ class ModelCard:
     def identity(self) -> dict[str, Any]:
         """Return what decides its answers: provider, model, parameters; the same wherever it is reached."""
         return {"provider": self.provider, "model": self.model, "parameters": dict(self.parameters)}
+
+    @property
+    def longest_answer(self) -> int:
+        """How many tokens an answer has at most: as its parameters say, or else as models commonly allow."""
+        written = [self.parameters.get(name) for name in _ANSWER_LIMITS]
+        said = [limit for limit in written if isinstance(limit, int) and not isinstance(limit, bool) and limit > 0]
+        longest = max(said, default=_USUAL_ANSWER_LIMIT)
+        return longest if self.context_tokens is None else min(longest, self.context_tokens)
 
     @property
     def takes_tools(self) -> bool:

@@ -63,11 +63,19 @@ class ToolSpec:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """What is sent to a model, beside what its card says."""
+    """What is sent to a model, beside what its card says.
+
+    Attributes:
+        messages: the conversation so far.
+        tools: that are offered.
+        tool_choice: whether one of them may or must be used.
+        investigates: whether the answer is to be asked for later, although no tools are offered; it is not sent.
+    """
 
     messages: tuple[Message, ...]
     tools: tuple[ToolSpec, ...] = ()
     tool_choice: ToolChoice = "auto"
+    investigates: bool = False
 
 
 class FinishReason(StrEnum):

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from rcabench.agents.llm.models.chat import ChatModel, Message, Request
-from rcabench.agents.llm.talk.meter import Meter
+from rcabench.agents.llm.talk.meter import Meter, SpendingRefused
 from rcabench.agents.llm.talk.mishaps import Mishaps
 from rcabench.agents.llm.text import speakable
 from rcabench.core.errors import BudgetExceeded
 from rcabench.core.session import Session
-
-_RESERVE = 0.2
-"""The last part of tokens, money and time, kept for the answer; as the meter keeps it of conversations with tools."""
 
 
 class TimeToAnswer(Exception):
@@ -29,14 +25,13 @@ class Calls:
         models: agent -> its connection.
         session: of the diagnosis.
         meter: its account.
-        mishaps: by which a replay stops to investigate where the recorded run did, whatever its clock says.
+        mishaps: of code that took too long, by which a replay meets it again.
     """
 
     models: dict[str, ChatModel]
     session: Session
     meter: Meter
     mishaps: Mishaps
-    _began: float = field(default_factory=time.monotonic)
     _made: int = 0
 
     async def ask(self, agent: str, messages: Sequence[Message], *, closing: bool = False) -> str:
@@ -52,35 +47,19 @@ class Calls:
             ModelError: the model gives none; refused where all is spent.
         """
         if not closing:
-            self._check()
-        reply = await self.models[agent].complete(Request(messages=tuple(messages)))
+            self._meet_stop()
+        try:
+            reply = await self.models[agent].complete(Request(messages=tuple(messages), investigates=not closing))
+        except SpendingRefused as refusal:
+            if closing or refusal.sent:
+                raise
+            raise TimeToAnswer(str(refusal)) from None
         return speakable(reply.text)
 
-    def _check(self) -> None:
+    def _meet_stop(self) -> None:
+        # Until the meter kept the reserve of this agent too, tapes held as a mishap where the investigation stopped.
         self._made += 1
-        label = f"call {self._made}"
         try:
-            self.mishaps.meet(label)
+            self.mishaps.meet(f"call {self._made}")
         except BudgetExceeded as stop:
             raise TimeToAnswer(str(stop)) from None
-        spent = None if self.mishaps.replays else self._spent()
-        if spent is not None:
-            self.mishaps.keep(label, BudgetExceeded(spent))
-            raise TimeToAnswer(spent)
-
-    def _spent(self) -> str | None:
-        """Return what is used up but for the reserve; None where nothing is."""
-        limits, usage = self.session.spending, self.session.usage
-        calls = 0 if usage is None else usage.calls or 0
-        if limits.calls is not None and limits.calls - calls < 2:
-            return f"{calls} of {limits.calls} calls are made"
-        if usage is not None:
-            tokens = (usage.input_tokens or 0) + (usage.output_tokens or 0)
-            usd = usage.usd_at_most or 0.0
-            for spent, limit, unit in ((tokens, limits.tokens, "tokens"), (usd, limits.usd, "USD")):
-                if limit is not None and spent >= limit * (1.0 - _RESERVE):
-                    return f"{spent:g} of {limit:g} {unit} are spent"
-        ends = self.meter.deadline
-        if ends is not None and ends - time.monotonic() <= (ends - self._began) * _RESERVE:
-            return "it is time to answer"
-        return None

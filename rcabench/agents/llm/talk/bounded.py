@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rcabench.agents.llm.models.card import ModelCard
 from rcabench.agents.llm.models.chat import ChatModel, Reply, Request
+from rcabench.agents.llm.talk.measure import NOTHING, Amount, Measure
 from rcabench.agents.llm.talk.meter import Meter, SpendingRefused
 from rcabench.core.trouble import Trouble
 
@@ -27,6 +28,10 @@ class Bounded:
     inner: ChatModel
     meter: Meter
     agent: str
+    _measure: Measure = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_measure", Measure(self.inner.card))
 
     @property
     def card(self) -> ModelCard:
@@ -40,10 +45,24 @@ class Bounded:
             SpendingRefused: calls, tokens, money or time are used up.
             ModelError: the model has none.
         """
-        investigating = bool(request.tools) and request.tool_choice != "none"
-        seconds = self.meter.admit(self.agent, investigating=investigating)
-        if seconds is None:
-            return await self.inner.complete(request)
+        investigating = request.investigates or (bool(request.tools) and request.tool_choice != "none")
+        if not self.meter.rations:
+            return await self._passed(request, investigating, NOTHING)
+        bound = self._measure.at_most(request)
+        reply = await self._passed(request, investigating, bound)
+        self._measure.learn(request, reply.tokens)
+        return reply
+
+    async def _passed(self, request: Request, investigating: bool, bound: Amount) -> Reply:
+        seconds = await self.meter.admit(self.agent, investigating=investigating, bound=bound)
+        try:
+            if seconds is None:
+                return await self.inner.complete(request)
+            return await self._in_time(request, seconds)
+        finally:
+            self.meter.release(bound)
+
+    async def _in_time(self, request: Request, seconds: float) -> Reply:
         try:
             async with asyncio.timeout(seconds) as timer:
                 return await self.inner.complete(request)

@@ -201,10 +201,14 @@ class _Talk:
                 reply = await self.model.complete(request)
             except SpendingRefused as refusal:
                 self._say(f"refused: {refusal}")
-                if self.closing:
+                if not self.closing:
+                    self._close(refusal.trouble)
+                    continue
+                # What is left may do for an answer from less.
+                shortenings += 1
+                if not (refusal.too_much and shortenings <= _MOST_SHORTENINGS and self._shorten()):
                     self.trouble = refusal.trouble
                     return None
-                self._close(refusal.trouble)
             except ModelError as error:
                 self.calls += 1
                 self._say(f"{error.trouble}: {one_line(str(error), 200)}")

@@ -18,11 +18,9 @@ from rcabench.agents.llm.models.chat import (
     TokenCount,
 )
 from rcabench.agents.llm.models.chunks import arriving
+from rcabench.agents.llm.talk.measure import estimated
 from rcabench.agents.llm.talk.meter import Meter
 from rcabench.agents.llm.tracing.spans import Given, OpenSpan, span
-
-_CHARACTERS_PER_TOKEN = 3
-"""Fewer than text has on average, so that limits on unreported tokens bite early rather than late."""
 
 _PARAMETERS = {
     "temperature": "gen_ai.request.temperature",
@@ -36,8 +34,6 @@ _PARAMETERS = {
     "presence_penalty": "gen_ai.request.presence_penalty",
 }
 """Parameters of providers -> attributes of the conventions (semantic conventions for generative client AI spans)."""
-
-_LONGEST_ANSWER = tuple(name for name, asked in _PARAMETERS.items() if asked == "gen_ai.request.max_tokens")
 
 _FINISH = {FinishReason.TOOL_CALLS: "tool_call"}
 """Where the conventions' message schema says it otherwise than we do."""
@@ -87,10 +83,9 @@ class Observed:
                 self._failed(request, error, opened)
                 raise
             except BaseException:
-                # It broke off from outside (a cancellation): it went out, and nobody knows what it took.
-                self.meter.after_call(self.agent, card, TokenCount(), estimate=_estimate(request, None, card))
+                self.meter.cancelled_call(self.agent, card, estimate=estimated(request, None, card))
                 raise
-            usd = self.meter.after_call(self.agent, card, reply.tokens, estimate=_estimate(request, reply, card))
+            usd = self.meter.after_call(self.agent, card, reply.tokens, estimate=estimated(request, reply, card))
             opened.set(_answered(reply, usd))
             if opened.content:
                 opened.set(gen_ai__output__messages=_plain([_answer(reply)]))
@@ -104,7 +99,7 @@ class Observed:
                 opened.set(gen_ai__response__time_to_first_chunk=arrival.first_seconds)
 
     def _failed(self, request: Request, error: ModelError, opened: OpenSpan) -> None:
-        self.meter.failed_call(self.agent, self.card, error, estimate=_estimate(request, None, self.card))
+        self.meter.failed_call(self.agent, self.card, error, estimate=estimated(request, None, self.card))
         opened.set({"http.response.status_code": error.status, **_tokens(error.tokens or TokenCount())})
 
 
@@ -142,27 +137,6 @@ def _tokens(tokens: TokenCount) -> Mapping[str, Given]:
         "gen_ai.usage.cache_read.input_tokens": tokens.cached,
         "gen_ai.usage.reasoning.output_tokens": tokens.reasoning,
     }
-
-
-def _estimate(request: Request, reply: Reply | None, card: ModelCard) -> TokenCount:
-    if reply is not None and None not in (reply.tokens.input, reply.tokens.output):
-        return reply.tokens
-    sent = sum(_length(message) for message in request.messages)
-    sent += sum(len(tool.name) + len(tool.description) + len(str(tool.parameters)) for tool in request.tools)
-    if reply is None:
-        # A model whose call broke off may have written all that it was allowed to.
-        return TokenCount(input=sent // _CHARACTERS_PER_TOKEN, output=_longest_answer(card))
-    received = len(reply.text) + sum(len(call.arguments) for call in reply.tool_calls)
-    return TokenCount(input=sent // _CHARACTERS_PER_TOKEN, output=received // _CHARACTERS_PER_TOKEN)
-
-
-def _longest_answer(card: ModelCard) -> int:
-    limits = [card.parameters.get(name) for name in _LONGEST_ANSWER]
-    return max((limit for limit in limits if isinstance(limit, int) and limit > 0), default=0)
-
-
-def _length(message: Message) -> int:
-    return len(message.text) + sum(len(call.name) + len(call.arguments) for call in message.tool_calls)
 
 
 def _conversation(request: Request) -> Mapping[str, Given]:

@@ -175,6 +175,8 @@ def plain_error(error: ModelError) -> Plain:
         plain["tokens"] = to_plain(error.tokens)
     if isinstance(error, SpendingRefused):
         plain["sent"] = error.sent
+        if error.too_much:
+            plain["too_much"] = True
     return plain
 
 
@@ -182,7 +184,8 @@ def error_from(plain: Mapping[str, Any], *, final: bool) -> ModelError:
     """Read an error again; `final` says that the recorded run did not try again."""
     trouble, message = Trouble(plain["trouble"]), plain["message"]
     if "sent" in plain:
-        return SpendingRefused(trouble, message, sent=plain["sent"], replayed=True, final=final)
+        too_much = plain.get("too_much", False)
+        return SpendingRefused(trouble, message, sent=plain["sent"], too_much=too_much, replayed=True, final=final)
     return ModelError(
         trouble,
         message,
