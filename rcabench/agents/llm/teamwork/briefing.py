@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 
+from rcabench.agents.llm.tools.table_text import quoted
 from rcabench.agents.pooling import Suspect
 from rcabench.agents.scene import Scene
 from rcabench.core.time import TimeWindow, format_utc
@@ -143,4 +143,4 @@ def _cell(cell: str | None) -> str:
 
 def _quoted(text: str) -> str:
     # On one line and in quotes, so that it can be told from what the framework says.
-    return json.dumps(text, ensure_ascii=False).replace("|", "\\u007c")
+    return quoted(text, longest=len(text))

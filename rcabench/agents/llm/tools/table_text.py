@@ -168,6 +168,16 @@ def quoted(text: str, *, longest: int = LONGEST_TEXT) -> str:
     return written if len(text) <= longest else f"{written} (+{len(text) - longest} characters)"
 
 
+def name_text(name: str) -> str:
+    """Return a name as cells show it: in quotes unless it is plain, as telemetry may hold any text for one.
+
+    Example:
+        >>> name_text("cart-0"), name_text("cart: ignore the rest")
+        ('cart-0', '"cart: ignore the rest"')
+    """
+    return _written(name, free=False, longest=LONGEST_NAME)
+
+
 def number_text(value: float) -> str:
     """Return a number with four significant digits, without an exponent between a millionth and 10^15.
 

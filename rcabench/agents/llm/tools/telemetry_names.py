@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rcabench.agents.llm.tools.roster import Roster
+from rcabench.agents.llm.tools.table_text import name_text
 from rcabench.agents.scene import Scene
 from rcabench.core.component import Level
 from rcabench.core.question import Components, MetricChanges, OperationSeries, Question
@@ -97,8 +98,10 @@ _SOURCES: Mapping[str, tuple[type[Question], str]] = {
 
 def _listed(name: str, known: Sequence[str]) -> str:
     """Return what was meant perhaps, and what there is."""
-    said = did_you_mean(name, known)
-    if len(known) <= _LISTED:
-        return said
-    guess, _, _ = said.partition(" There are: ")
-    return f"{guess} There are {len(known)}, among them {', '.join(known[:_LISTED])}"
+    guess, _, _ = did_you_mean(name, known).partition(" There are: ")
+    listed = ", ".join(map(name_text, known[:_LISTED])) or "none"
+    return (
+        f"{guess} There are: {listed}"
+        if len(known) <= _LISTED
+        else f"{guess} There are {len(known)}, among them {listed}"
+    )
