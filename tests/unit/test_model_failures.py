@@ -144,6 +144,42 @@ def test_an_exception_means_a_trouble(exception: Exception, trouble: Trouble, st
     assert len(str(error)) < 400
 
 
+@pytest.mark.parametrize(
+    "broken",
+    [
+        caused(openai.APIConnectionError(request=REQUEST), http.ReadError("")),
+        httpx.ReadError(""),
+        httpx.RemoteProtocolError(CUT),
+        ConnectionResetError(),
+    ],
+    ids=repr,
+)
+def test_a_stream_that_had_begun_was_cut_off(broken: Exception) -> None:
+    error = as_model_error(broken, begun=True)
+    assert error.trouble is Trouble.MALFORMED_RESPONSE
+    assert str(error).startswith(f"the stream was cut off ({type(broken).__name__}")
+
+
+def test_what_is_no_broken_connection_means_the_same_once_a_stream_has_begun() -> None:
+    overloaded = openai.APIError("The server had an error", REQUEST, body={"type": "server_error"})
+    assert as_model_error(overloaded, begun=True).trouble is Trouble.UNAVAILABLE
+    assert as_model_error(httpx.ReadTimeout("x"), begun=True).trouble is Trouble.TIMEOUT
+    assert str(as_model_error(raised(lambda: json.loads("{")), begun=True)).startswith("what came is no answer (")
+
+
+def test_an_error_of_ours_is_found_within_an_exception_of_an_sdk() -> None:
+    ours = ModelError(Trouble.REJECTED, "ours")
+    wrapped = caused(openai.APIConnectionError(request=REQUEST), ours)
+    assert as_model_error(wrapped, tokens=TokenCount(input=1)) is ours
+    assert ours.tokens == TokenCount(input=1)
+
+
+def test_an_earlier_error_is_not_taken_for_the_one_that_came_after_it() -> None:
+    later = httpx.ConnectError("no route")
+    later.__context__ = ModelError(Trouble.REFUSAL, "of another call")
+    assert as_model_error(later).trouble is Trouble.UNAVAILABLE
+
+
 def test_the_table_of_failures_covers_every_trouble_that_a_client_can_have() -> None:
     meant = {trouble for _, trouble, _ in FAILURES}
     assert meant == {

@@ -86,6 +86,7 @@ class ScriptedReply:
         chunk_delay: seconds between two pieces of a stream.
         cut_after: how many bytes of the body are sent; None sends all.
         cut_politely: a cut body looks complete to HTTP, instead of ending with a closed connection.
+        cut_rudely: a cut body ends with a connection that is reset.
         hang_up: the connection is closed without a word.
     """
 
@@ -106,6 +107,7 @@ class ScriptedReply:
     chunk_delay: float = 0.0
     cut_after: int | None = None
     cut_politely: bool = False
+    cut_rudely: bool = False
     hang_up: bool = False
 
     def finish(self) -> FinishReason:

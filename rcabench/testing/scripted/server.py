@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -208,7 +210,7 @@ async def _send(
     length = len(sent if reply.cut_politely else body)
     writer.write(head(status, {"Content-Type": content_type, "Content-Length": str(length), **headers}) + sent)
     await writer.drain()
-    return length == len(sent)
+    return _ended(writer, reply, whole=length == len(sent))
 
 
 async def _stream(
@@ -232,6 +234,14 @@ async def _stream(
     if whole:
         writer.write(chunk(b""))
     await writer.drain()
+    return _ended(writer, reply, whole=whole)
+
+
+def _ended(writer: asyncio.StreamWriter, reply: ScriptedReply, *, whole: bool) -> bool:
+    if not whole and reply.cut_rudely:
+        # Closed with nothing to linger for, a connection is reset.
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
     return whole
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import warnings
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Mapping, Sequence
@@ -18,8 +19,10 @@ from autogen_core.tools import ToolSchema
 from rcabench.agents.llm.models.access import Access, access_to
 from rcabench.agents.llm.models.card import ModelCard
 from rcabench.agents.llm.models.chat import FinishReason, ModelError, Reply, Request, ToolCall
+from rcabench.agents.llm.models.chunks import arriving
 from rcabench.agents.llm.models.conversion import autogen_messages, autogen_tools, sendable, usable_calls
 from rcabench.agents.llm.models.failure import as_model_error, without_secrets
+from rcabench.agents.llm.models.guard import guard
 from rcabench.agents.llm.models.overheard import (
     Overheard,
     hear_anthropic,
@@ -33,9 +36,6 @@ from rcabench.core.trouble import Trouble
 
 _NO_KEY = "none"
 """Sent where a server needs no key: the SDKs refuse to be built without any, or look for one by themselves."""
-
-_NOISE = r"Resolved model mismatch|Finish reason mismatch|No text content or tool calls|Received .*chunk"
-"""Warnings of AutoGen's clients, each given for every single call; what they say is kept in the reply."""
 
 
 class AutogenModel:
@@ -77,13 +77,13 @@ class AutogenModel:
             raise ModelError(Trouble.REJECTED, f"the card {self._card.name!r} says that this model takes no tools")
         messages = autogen_messages(request.messages)
         tools = autogen_tools(request, self._card.provider)
-        with listening() as heard:
+        with listening() as heard, arriving() as arrival:
             try:
                 async with asyncio.timeout(self._card.timeout_seconds):
                     result = await self._result(messages, tools, request)
             except Exception as error:  # noqa: BLE001 - this is where whatever a client raises becomes data
                 # Not chained: the SDK's exceptions carry the request, and with it the key.
-                raise self._failure(error, heard) from None
+                raise self._failure(error, heard, begun=arrival.first_seconds is not None) from None
             finally:
                 await heard.close()
         return self._reply(request, result, heard)
@@ -123,14 +123,15 @@ class AutogenModel:
             raise ModelError(Trouble.MALFORMED_RESPONSE, "the stream ended without an answer")
         return result
 
-    def _failure(self, error: Exception, heard: Overheard) -> ModelError:
+    def _failure(self, error: Exception, heard: Overheard, *, begun: bool) -> ModelError:
         if isinstance(error, TimeoutError) and not str(error):
             message = f"no answer within {self._card.timeout_seconds:g} seconds"
             return ModelError(Trouble.TIMEOUT, message)
         if self._card.provider == "replay" and isinstance(error, ValueError):
             return ModelError(Trouble.QUOTA, f"all replies of the card {self._card.name!r} are used up")
-        tokens = heard.tokens if heard.tokens.input is not None else None
-        return as_model_error(error, secrets=self._secrets, tokens=tokens)
+        # What has begun took tokens, and limits count it: counts that are not known are estimated, unlike none at all.
+        tokens = heard.tokens if begun or heard.tokens.input is not None else None
+        return as_model_error(error, secrets=self._secrets, tokens=tokens, begun=begun)
 
     def _reply(self, request: Request, result: CreateResult, heard: Overheard) -> Reply:
         calls = _calls(result, request, rename=self._card.provider == "ollama")
@@ -201,13 +202,16 @@ def _calls(result: CreateResult, request: Request, *, rename: bool) -> tuple[Too
 
 
 def _client(card: ModelCard, access: Access) -> ChatCompletionClient:
-    warnings.filterwarnings("ignore", message=_NOISE, category=UserWarning)
+    # AutoGen warns of whatever is odd about an answer, in the name of who called it; what matters of it is in the
+    # reply, or is a trouble.
+    warnings.filterwarnings("ignore", category=UserWarning, module=re.escape(__name__))
     try:
         client, owner, method, hear = _BUILDERS[card.provider](card, access)
     except ImportError as error:
         advice = f"pip install 'rcabench-eval[{card.provider}]'"
         raise ConfigError(f"model {card.name!r}", [f"its client cannot be imported: {error}; {advice}"]) from None
     if owner is not None:
+        guard(_http(client), card.provider, streams=card.stream, secrets=tuple(access.secrets.values()))
         listen_to(owner, method, hear)
     return client
 
@@ -252,7 +256,7 @@ def _ollama(card: ModelCard, access: Access) -> _Built:
     if access.is_local:
         # AutoGen hands on nothing but the host.
         client._client = import_module("ollama").AsyncClient(host=access.settings["base_url"], trust_env=False)
-    headers = client._client._client.headers
+    headers = _http(client).headers
     # The SDK sends OLLAMA_API_KEY to any host, where it is set; ours goes where the card says.
     headers.pop("authorization", None)
     if "api_key" in access.secrets:
@@ -268,6 +272,11 @@ def _replay(card: ModelCard, access: Access) -> _Built:
 _BUILDERS: Mapping[str, Callable[[ModelCard, Access], _Built]] = {
     "openai": _openai, "azure": _azure, "anthropic": _anthropic, "ollama": _ollama, "replay": _replay,
 }  # fmt: skip
+
+
+def _http(client: Any) -> Any:
+    """Return the HTTP client of the SDK's client of AutoGen's client."""
+    return client._client._client
 
 
 def _class(module: str, name: str) -> Any:

@@ -95,23 +95,29 @@ def as_model_error(
     *,
     secrets: Sequence[str] = (),
     tokens: TokenCount | None = None,
+    begun: bool = False,
     now: datetime | None = None,
 ) -> ModelError:
     """Return the trouble that an exception means, with what the server said about it.
+
+    A `ModelError` that an SDK has wrapped is unwrapped.
 
     Args:
         exception: whatever a provider's client, its HTTP library or AutoGen raised.
         secrets: values that are taken out of the message, beside everything that looks like a secret.
         tokens: what the failed call took, where that is known.
+        begun: whether some of a streamed answer had come; one that ends without a word is broken then.
         now: for a `Retry-After` that is a date; the present moment by default.
     """
-    if isinstance(exception, ModelError):
-        return exception
+    known = _wrapped(exception)
+    if known is not None:
+        known.tokens = known.tokens or tokens
+        return known
     status = _status(exception)
-    trouble = _trouble(exception, status, _said(exception))
+    trouble = _trouble(exception, status, _said(exception), begun=begun)
     return ModelError(
         trouble,
-        _message(exception, trouble, status, secrets),
+        _message(exception, trouble, status, secrets, begun=begun),
         status=status,
         retry_after=_retry_after(exception, now) if status is not None else None,
         tokens=tokens,
@@ -127,8 +133,18 @@ def without_secrets(text: str, secrets: Sequence[str] = ()) -> str:
     return line if len(line) <= _LONGEST_MESSAGE else f"{line[:_LONGEST_MESSAGE]}..."
 
 
-def _trouble(exception: BaseException, status: int | None, said: str) -> Trouble:
-    names = {kind.__name__ for kind in type(exception).__mro__}
+def _wrapped(exception: BaseException) -> ModelError | None:
+    # Not what it came after (`__context__`): that may be the trouble of another call.
+    seen: BaseException | None = exception
+    for _ in range(5):
+        if seen is None or isinstance(seen, ModelError):
+            return seen
+        seen = seen.__cause__
+    return None
+
+
+def _trouble(exception: BaseException, status: int | None, said: str, *, begun: bool) -> Trouble:
+    names = _names(exception)
     if status is not None and status >= 400:
         return _trouble_of_status(status, said)
     if names & _TIMED_OUT:
@@ -141,10 +157,14 @@ def _trouble(exception: BaseException, status: int | None, said: str) -> Trouble
     if _CUT_BODY.search(said):
         return Trouble.MALFORMED_RESPONSE
     if names & _NO_CONNECTION:
-        return Trouble.UNAVAILABLE
+        return Trouble.MALFORMED_RESPONSE if begun else Trouble.UNAVAILABLE
     if names & {"APIError", "ResponseError", "OpenAIError", "AnthropicError"}:
         return next((trouble for words, trouble in _WORDS if words.search(said)), Trouble.MALFORMED_RESPONSE)
     return Trouble.MALFORMED_RESPONSE
+
+
+def _names(exception: BaseException) -> set[str]:
+    return {kind.__name__ for kind in type(exception).__mro__}
 
 
 def _trouble_of_status(status: int, said: str) -> Trouble:
@@ -185,7 +205,9 @@ def _parts(exception: BaseException) -> Iterator[str]:
         seen = seen.__cause__ or seen.__context__
 
 
-def _message(exception: BaseException, trouble: Trouble, status: int | None, secrets: Sequence[str]) -> str:
+def _message(
+    exception: BaseException, trouble: Trouble, status: int | None, secrets: Sequence[str], *, begun: bool
+) -> str:
     text = str(exception).strip()
     name = type(exception).__name__
     shown = text if status is not None and str(status) in text else f"HTTP {status}: {text}" if status else text
@@ -193,8 +215,10 @@ def _message(exception: BaseException, trouble: Trouble, status: int | None, sec
     if cause is not None and status is None and str(cause):
         shown = f"{shown} ({type(cause).__name__}: {cause})"
     named = f"{name}: {shown}" if shown else name
-    is_none = trouble is Trouble.MALFORMED_RESPONSE and status is None
-    return without_secrets(f"what came is no answer ({named})" if is_none else named, secrets)
+    if trouble is Trouble.MALFORMED_RESPONSE and status is None:
+        was_cut = begun and _names(exception) & _NO_CONNECTION
+        named = f"{'the stream was cut off' if was_cut else 'what came is no answer'} ({named})"
+    return without_secrets(named, secrets)
 
 
 def _retry_after(exception: BaseException, now: datetime | None) -> float | None:

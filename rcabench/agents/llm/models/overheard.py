@@ -17,6 +17,7 @@ from typing import Any
 
 from rcabench.agents.llm.models.chat import FinishReason, TokenCount
 from rcabench.agents.llm.models.chunks import Arrival, Part, Piece, awaited
+from rcabench.agents.llm.models.guard import MOST_AT_ONCE, larger_than
 
 _STOPPED: Mapping[str, FinishReason] = {
     "stop": FinishReason.STOP,
@@ -32,6 +33,9 @@ _STOPPED: Mapping[str, FinishReason] = {
     "refusal": FinishReason.CONTENT_FILTER,
 }
 """Reasons for stopping as OpenAI, Anthropic and Ollama give them; others count as a plain stop."""
+
+_MOST_TOKENS = 10**9
+"""Of one call; a thousand times what models read and write. Who reports more does not count."""
 
 
 @dataclass(slots=True, eq=False)
@@ -49,6 +53,7 @@ class Overheard:
     pieces: list[Piece] = field(default_factory=list)
     tokens: TokenCount = field(default_factory=TokenCount)
     _calls: dict[int, int] = field(default_factory=dict)
+    _length: int = 0
     _stream: Any = None
 
     @property
@@ -77,8 +82,15 @@ class Overheard:
         return _STOPPED.get((self.stopped or "").lower(), FinishReason.STOP)
 
     def hear(self, part: Part, said: Any, call: int | None = None) -> None:
-        """Take in what was added to a part, if it is text."""
+        """Take in what was added to a part, if it is text.
+
+        Raises:
+            ModelError: an answer that comes in chunks is longer than one that comes whole may be.
+        """
         if text := _text(said):
+            self._length += len(text)
+            if self._length > MOST_AT_ONCE:
+                raise larger_than(MOST_AT_ONCE)
             self.pieces.append(Piece(part=part, said=text, call=call))
 
     def hear_call(self, key: int | None, name: Any, arguments: Any) -> None:
@@ -134,9 +146,25 @@ def listen_to(owner: Any, method: str, hear: Hear) -> None:
             heard._stream = _through(response, heard, hear, arrival)
             return heard._stream
         hear(heard, response)
-        return response
+        return _Quiet(response)
 
     setattr(owner, method, heard_by)
+
+
+class _Quiet:
+    """A response that is put down as it is, which AutoGen does with each.
+
+    Pydantic would warn of every value that is not as the SDK declares it, and show what the server sent.
+    """
+
+    def __init__(self, response: Any) -> None:
+        self._response = response
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._response, name)
+
+    def model_dump(self, **settings: Any) -> Any:
+        return self._response.model_dump(**{"warnings": False, **settings})
 
 
 async def _through(stream: Any, heard: Overheard, hear: Hear, arrival: Arrival) -> AsyncIterator[Any]:
@@ -278,4 +306,5 @@ def _text(value: Any) -> str | None:
 
 
 def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    is_count = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_TOKENS
+    return value if is_count else None
