@@ -171,4 +171,6 @@ def _votes(table: pd.DataFrame, start: datetime) -> tuple[Floats, Floats]:
         begin[highest > best] = first
         best = np.maximum(best, highest)
     times = pd.DatetimeIndex(table.index).as_unit("us").asi8
-    return times[begin].astype(np.float64), saturate(best - 3.0, _HALF)
+    # As much as the largest of so many normal variables comes to is noise.
+    noise = np.sqrt(2.0 * np.log(len(values) ** 2 / 2.0))
+    return times[begin].astype(np.float64), saturate(best - noise, _HALF)
