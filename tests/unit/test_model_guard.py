@@ -78,6 +78,12 @@ async def test_an_answer_comes_through_as_it_is(body: bytes, streams: str | None
     assert await read(*bitten(body, size), streams=streams) == body
 
 
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+async def test_a_server_may_send_an_event_at_a_time_however_it_ends_lines(end: bytes) -> None:
+    events = [EVENT.replace(b"\n", end)] * 2_000
+    assert await read(*events, streams="openai") == b"".join(events)
+
+
 @pytest.mark.parametrize("streams", [None, "openai", "ollama"])
 async def test_an_answer_without_end_is_read_no_further(streams: str | None) -> None:
     served = Served([b'"' + b"x" * 65_535] * 1_000)

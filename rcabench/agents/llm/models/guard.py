@@ -152,12 +152,14 @@ class _Incoming:
         if self.total > MOST_OF_A_STREAM:
             raise larger_than(MOST_OF_A_STREAM)
         text = self._held + piece
-        whole = len(text) - _unfinished(text)
-        text, self._held = text[:whole], text[whole:]
-        for number, part in enumerate([text] if self.end is None else self.end.split(text)):
-            if number:
-                self.size = self.lines = self.values = self._quoted = 0
+        *ended, rest = [text] if self.end is None else self.end.split(text)
+        for part in ended:
             self._add(part)
+            self.size = self.lines = self.values = self._quoted = 0
+        # Only now: an end that is already there must not be held back in part.
+        whole = len(rest) - _unfinished(rest)
+        self._held = rest[whole:]
+        self._add(rest[:whole])
 
     def _add(self, part: bytes) -> None:
         self.size += len(part)
