@@ -20,7 +20,7 @@ Floats = npt.NDArray[np.float64]
 
 _STEP_SECONDS = 10
 _HALF = 6.0
-"""t statistic at which a change point's vote counts one half."""
+"""How far above noise a t statistic lies whose vote counts one half."""
 _REACH_SECONDS = 30.0
 """Votes closer than this support each other."""
 _APART_SECONDS = 60.0
@@ -150,14 +150,9 @@ def _running(values: npt.NDArray[Any]) -> Floats:
     return np.concatenate([np.zeros((1, values.shape[1])), values.cumsum(axis=0)])
 
 
-def _usual(before: pd.DataFrame) -> Floats:
-    """Return the median of each series; NaN for one that is not known."""
-    return before.median().to_numpy(dtype=np.float64)
-
-
 def _votes(table: pd.DataFrame, start: datetime) -> tuple[Floats, Floats]:
     """Return per series when its oddest stretch begins (epoch microseconds), and the vote's weight."""
-    normal = _usual(table[table.index < start])
+    normal = table[table.index < start].median().to_numpy(dtype=np.float64)
     table = table[table.index >= start - _MARGIN]
     if table.empty or len(table) < 6:
         return np.empty(0), np.empty(0)

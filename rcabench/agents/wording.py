@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -66,7 +67,8 @@ class Wording:
             fitting = [r for r in fitting if self._suits(r, level)] or fitting
             if fitting:
                 seen = self._seen(fault_type, evidence)
-                return max(fitting, key=lambda reason: sum(seen.get(word, 0.0) for word in self._words(reason)))
+                # Words are a set: the sum must not depend on their order.
+                return max(fitting, key=lambda reason: math.fsum(seen.get(w, 0.0) for w in self._words(reason)))
         return None
 
     def _suits(self, reason: str, level: Level) -> bool:
@@ -104,7 +106,8 @@ def read_wording(file: Path) -> Wording:
 
     plain: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
     try:
-        for word in (*plain["filler"], *(word for group in plain["synonyms"] for word in group)):
+        groups = (plain["filler"], *plain["synonyms"], *plain["levels"].values())
+        for word in (word for group in groups for word in group):
             if not isinstance(word, str):
                 raise TypeError(f"{word!r} is no word; put it in quotes")
         return Wording(
