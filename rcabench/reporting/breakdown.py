@@ -15,7 +15,6 @@ from rcabench.reporting.summary import run_name
 from rcabench.scoring.openrca.question import Difficulty
 
 COUNTED = ("openrca.strict", "openrca.partial", "openrca.canonical.strict")
-MEANS = ("openrca.mean", "openrca.canonical.mean")
 LOSS = "openrca.format_loss"
 _SCORES = (
     "openrca.strict",

@@ -22,7 +22,6 @@ OPINIONS: Mapping[str, str] = {
 }
 """Score -> what tables call it."""
 
-UNTRUSTED = "not to be trusted"
 Opinion = tuple[Judgements, Judgement]
 """What one judge says of one diagnosis, after all that this judge says."""
 
@@ -94,10 +93,14 @@ def opinions(record: RunRecord) -> dict[tuple[str, str, str, int], tuple[Opinion
 
 def judge_name(judgements: Judgements) -> str:
     """Return how reports call a judge, with what there is to be said against it."""
-    marks = (("scripted", is_scripted(judgements.judge)), (UNTRUSTED, not judgements.examination.trusted))
+    marks = (("scripted", is_scripted(judgements.judge)), ("not to be trusted", not judgements.examination.trusted))
     said = ", ".join(mark for mark, holds in marks if holds)
-    name = f"{judgements.judge.get('provider', '?')}/{judgements.judge.get('model', '?')}"
-    return f"{name} ({said})" if said else name
+    return f"{bare_name(judgements)} ({said})" if said else bare_name(judgements)
+
+
+def bare_name(judgements: Judgements) -> str:
+    """Return who judged: provider and model."""
+    return f"{judgements.judge.get('provider', '?')}/{judgements.judge.get('model', '?')}"
 
 
 def agreement(examination: Examination) -> Estimate:

@@ -15,8 +15,8 @@ from rcabench.reporting.judged import (
     UNSUPPORTED,
     Judged,
     JudgedRow,
+    bare_name,
     disagreements,
-    judge_name,
     judged,
 )
 from rcabench.reporting.leaderboard import Leaderboard, format_estimate
@@ -70,11 +70,11 @@ def judged_plain(records: Sequence[RunRecord]) -> list[dict[str, Any]]:
     return [_plain(one) for one in judged(records)]
 
 
-def judge_warnings(several: Sequence[Judgements]) -> tuple[str, ...]:
+def _warnings(judges: Sequence[Judgements]) -> tuple[str, ...]:
     """Return what has to be known before a judge is listened to: a script, a failed examination, a changed mind."""
-    notice = scripted_notice(list(dict.fromkeys(_bare(one) for one in several if is_scripted(one.judge))))
-    untrusted = [one for one in several if not one.examination.trusted]
-    drifting = [one for one in several if one.drift]
+    notice = scripted_notice(list(dict.fromkeys(bare_name(one) for one in judges if is_scripted(one.judge))))
+    untrusted = [one for one in judges if not one.examination.trusted]
+    drifting = [one for one in judges if one.drift]
     return (
         *filter(None, [notice]),
         *dict.fromkeys(map(_untrusted, untrusted)),
@@ -85,21 +85,17 @@ def judge_warnings(several: Sequence[Judgements]) -> tuple[str, ...]:
 def _untrusted(one: Judgements) -> str:
     examination = one.examination
     return (
-        f"This judge is not to be trusted: {_bare(one)} agrees with {examination.agreed} of {examination.questions} "
-        f"questions of the golden set, and {one.rubric} asks for a share of {examination.trusted_from:g}."
+        f"This judge is not to be trusted: {bare_name(one)} agrees with {examination.agreed} of "
+        f"{examination.questions} questions of the golden set, and {one.rubric} asks for a share of {examination.trusted_from:g}."
     )
 
 
 def _drifting(one: Judgements) -> str:
     more = f", and {len(one.drift) - _LISTED} more" if len(one.drift) > _LISTED else ""
     return (
-        f"{_bare(one)} answers the golden set otherwise than when it judged this run before: "
+        f"{bare_name(one)} answers the golden set otherwise than when it judged this run before: "
         f"{'; '.join(one.drift[:_LISTED])}{more}."
     )
-
-
-def _bare(one: Judgements) -> str:
-    return judge_name(one).partition(" (")[0]
 
 
 def _judges(found: Sequence[Judged], several: bool) -> Leaderboard:
@@ -111,7 +107,7 @@ def _judges(found: Sequence[Judged], several: bool) -> Leaderboard:
         labels=2 + several,
         rows=tuple(_judge_cells(one, several) for one in found),
         notes=(_JUDGES_NOTE,),
-        warnings=judge_warnings([one.judgements for one in found]),
+        warnings=_warnings([one.judgements for one in found]),
     )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from rcabench.core.judgement import Judgement, Judgements, Review
+from rcabench.core.judgement import Judgement, Judgements
 from rcabench.core.run import RunRecord
 from rcabench.reporting.judged import Judged, disagreements, judge_name, judged
 from rcabench.reporting.judged_tables import judged_tables
@@ -71,7 +71,7 @@ def _verdict(judgement: Judgement) -> tuple[Child, ...]:
 
 
 def _exhibits(judgement: Judgement, findings: Findings) -> Html:
-    said = {showing.id: showing for showing in (judgement.review or Review(reasoning_correct=False)).evidence}
+    said = {showing.id: showing for showing in (judgement.review.evidence if judgement.review is not None else ())}
     rows = []
     for name, reproduced in sorted(judgement.exhibits.items(), key=lambda shown: findings.numbers.get(shown[0], 0)):
         showing = said.get(name)
