@@ -86,7 +86,8 @@ def _untrusted(one: Judgements) -> str:
     examination = one.examination
     return (
         f"This judge is not to be trusted: {bare_name(one)} agrees with {examination.agreed} of "
-        f"{examination.questions} questions of the golden set, and {one.rubric} asks for a share of {examination.trusted_from:g}."
+        f"{examination.questions} questions of the golden set, and {one.rubric} asks for a share of "
+        f"{examination.trusted_from:g}."
     )
 
 
