@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -141,10 +141,7 @@ class GuestProcess:
     def _asked(self, message: Mapping[str, Any], number: int, seconds: float) -> Step:
         ends = time.monotonic() + seconds
         self._send(message, ends)
-        step = self._waited(number, ends)
-        if step.answer is None and step.mishap is Mishap.TIMEOUT and not step.problem:
-            return replace(step, problem=f"no end within {seconds:g} s")
-        return step
+        return self._waited(number, ends, f"no end within {seconds:g} s")
 
     def _send(self, message: Mapping[str, Any], ends: float) -> None:
         written = memoryview(json.dumps(message).encode() + b"\n")
@@ -157,14 +154,14 @@ class GuestProcess:
             # It has ended, which shows when its answer is waited for.
             return
 
-    def _waited(self, number: int, ends: float) -> Step:
+    def _waited(self, number: int, ends: float, too_late: str) -> Step:
         """Read output and answer until there is one, or a reason why there is none; the session's first is no step."""
         printed = _Printed(keep=self._limits.output_bytes)
         measured = time.monotonic()
         while True:
             left = ends - time.monotonic()
             if left <= 0:
-                return self._lost(printed, Mishap.TIMEOUT, "")
+                return self._lost(printed, Mishap.TIMEOUT, too_late)
             readable, _, _ = select.select([self._results, self._output], [], [], min(left, _LOOK_SECONDS))
             if self._output in readable:
                 self._drain(printed, most=1 << 20)

@@ -272,7 +272,7 @@ def test_memory_that_runs_out_fails_the_step(whole: Sandbox, code: str) -> None:
 @pytest.fixture(scope="module")
 def hasty() -> Iterator[Sandbox]:
     """A sandbox whose steps may not take long."""
-    with Sandbox(limits=Limits(step_seconds=0.25)) as opened:
+    with Sandbox(limits=Limits(step_seconds=1.0)) as opened:
         yield opened
 
 
@@ -292,12 +292,12 @@ def test_time_on_the_processor_is_limited_too() -> None:
         ran = stopped(opened, "while True: pass")
 
         assert ran.error is Mishap.TIMEOUT
-        assert ran.seconds < 10
+        assert "processor" in ran.problem
 
 
 def test_all_steps_together_have_a_time() -> None:
-    with Sandbox(limits=Limits(total_seconds=0.5, step_seconds=0.4)) as opened:
-        outcomes = [opened.run("import time; time.sleep(0.3)").error for _ in range(3)]
+    with Sandbox(limits=Limits(total_seconds=2.0, step_seconds=100.0)) as opened:
+        outcomes = [opened.run(f"import time; time.sleep({seconds})").error for seconds in (0, 20, 0)]
 
     assert outcomes == [None, Mishap.TIMEOUT, Mishap.UNAVAILABLE]
 
@@ -782,7 +782,7 @@ def test_who_answers_twice_does_not_answer_the_next_step_as_well() -> None:
 
 
 def test_who_pretends_to_have_answered_and_reads_no_more_does_not_keep_the_host_waiting() -> None:
-    with Sandbox(limits=Limits(step_seconds=0.5)) as opened:
+    with Sandbox(limits=Limits(step_seconds=2.0)) as opened:
         kept_waiting = threading.Timer(60.0, opened.close)
         kept_waiting.start()
         code = 'import os, time; _ = os.write(3, b\'{"number": 1, "error": null}\\n\'); time.sleep(60)'
