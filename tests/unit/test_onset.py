@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
+from random import Random
 
 import pandas as pd
 import pytest
@@ -74,6 +75,19 @@ def test_two_faults_have_an_onset_each_and_one_fault_has_one() -> None:
 
     assert sorted(map(minute_of, estimate_onsets(INCIDENT, both, count=2))) == [4, 18]
     assert len(estimate_onsets(INCIDENT, telemetry({"cart-0": (4, 11)}), count=2)) == 1
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_one_clear_change_is_not_outvoted_by_the_noise_of_many_series(seed: int) -> None:
+    random = Random(seed)
+    noise = [
+        {"time": WINDOW.start + timedelta(minutes=minute), "metric": "cpu", "pod": pod, "value": random.gauss(10.0, 3.0)}
+        for pod in (f"idle-{number}" for number in range(50))
+        for minute in range(-60, 30)
+    ]
+    fault = telemetry({"cart-0": (14, 20)}).metrics
+
+    assert minute_of(estimate_onset(INCIDENT, MemoryTelemetry(metrics=pd.concat([fault, pd.DataFrame(noise)])))) == 14
 
 
 def test_where_nothing_changes_there_is_no_onset() -> None:
