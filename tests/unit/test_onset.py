@@ -81,6 +81,7 @@ def test_two_faults_have_an_onset_each_and_one_fault_has_one() -> None:
 def test_one_clear_change_is_not_outvoted_by_the_noise_of_many_series(seed: int) -> None:
     random = Random(seed)
     made = telemetry({"cart-0": (14, 20), **{f"idle-{number}": (60, 60) for number in range(50)}}).metrics
+    assert made is not None
     idle = made["pod"] != "cart-0"
     made.loc[idle, "value"] = [random.gauss(10.0, 3.0) for _ in range(idle.sum())]
 
