@@ -10,6 +10,7 @@ from datetime import datetime
 from rcabench.agents.base import WithoutModel
 from rcabench.agents.call_graph import likeliest_chain
 from rcabench.agents.cross_examination import cross_examine
+from rcabench.agents.fault_words import fault_words
 from rcabench.agents.lineup import Lineup, load_lineup
 from rcabench.agents.onset import estimate_onsets
 from rcabench.agents.pooling import Suspect, pool
@@ -19,7 +20,6 @@ from rcabench.agents.specialists.base import Report, Specialist
 from rcabench.agents.specialists.log import LogSpecialist
 from rcabench.agents.specialists.metric import MetricSpecialist
 from rcabench.agents.specialists.trace import TraceSpecialist
-from rcabench.agents.wording import wording
 from rcabench.core.component import CallChain, Level
 from rcabench.core.incident import Incident
 from rcabench.core.verdict import Candidate, Evidence, Modality, Turn, Verdict
@@ -134,7 +134,7 @@ def candidate_of(suspect: Suspect, scene: Scene) -> Candidate:
     if offered:
         level = Level.SERVICE if suspect.place.service is not None else Level.HOST
         level = Level.POD if suspect.place.pod is not None else level
-        said = wording().chosen(suspect.fault_types, offered, level=level, evidence=suspect.evidence)
+        said = fault_words().chosen(suspect.fault_types, offered, level=level, evidence=suspect.evidence)
         fault_type = said or fault_type
     return Candidate(
         service=suspect.place.service,

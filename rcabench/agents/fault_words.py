@@ -21,7 +21,7 @@ _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Wording:
+class FaultWords:
     """How people speak of faults.
 
     Attributes:
@@ -40,7 +40,7 @@ class Wording:
         """Return the fault type that a reason names; None where it says too little.
 
         Example:
-            >>> wording().kind("container packet loss")
+            >>> fault_words().kind("container packet loss")
             <FaultType.NETWORK_LOSS: 'network_loss'>
         """
         return next((fault_type for pattern, fault_type in self.kinds if pattern.search(reason)), None)
@@ -90,12 +90,12 @@ class Wording:
 
 
 @cache
-def wording() -> Wording:
-    """Return the wording that ships with the project."""
-    return read_wording(content_folder("agents") / "specialists" / "fault_words.yaml")
+def fault_words() -> FaultWords:
+    """Return the words that ship with the project."""
+    return read_fault_words(content_folder("agents") / "specialists" / "fault_words.yaml")
 
 
-def read_wording(file: Path) -> Wording:
+def read_fault_words(file: Path) -> FaultWords:
     """Read a file of words.
 
     Raises:
@@ -110,7 +110,7 @@ def read_wording(file: Path) -> Wording:
         for word in (word for group in groups for word in group):
             if not isinstance(word, str):
                 raise TypeError(f"{word!r} is no word; put it in quotes")
-        return Wording(
+        return FaultWords(
             kinds=tuple(
                 (re.compile(entry["pattern"], re.IGNORECASE), FaultType(entry["fault_type"]))
                 for entry in plain["kinds"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rcabench.agents.wording import read_wording, wording
+from rcabench.agents.fault_words import fault_words, read_fault_words
 from rcabench.core.component import ComponentRef, Level
 from rcabench.core.content import content_folder
 from rcabench.core.errors import DataError
@@ -38,7 +38,7 @@ def seen(metric: str, fault_type: str, strength: float = 0.8) -> Evidence:
 def test_reasons_are_read_by_their_words_as_the_taxonomy_has_them(system: str) -> None:
     taxonomy, reasons = Taxonomy.of(f"openrca-{system}"), Candidates.of(system).reasons
 
-    assert {reason: wording().kind(reason) for reason in reasons} == {r: taxonomy.canonical(r) for r in reasons}
+    assert {reason: fault_words().kind(reason) for reason in reasons} == {r: taxonomy.canonical(r) for r in reasons}
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_reasons_are_read_by_their_words_as_the_taxonomy_has_them(system: str) -
 def test_the_metrics_names_tell_reasons_of_one_fault_type_apart(
     fault_type: str, metric: str, offered: tuple[str, ...], expected: int
 ) -> None:
-    said = wording().chosen([fault_type], offered, level=Level.POD, evidence=[seen(metric, fault_type)])
+    said = fault_words().chosen([fault_type], offered, level=Level.POD, evidence=[seen(metric, fault_type)])
 
     assert said == offered[expected]
 
@@ -64,7 +64,7 @@ def test_the_metrics_names_tell_reasons_of_one_fault_type_apart(
 def test_metrics_of_another_fault_type_do_not_decide_and_the_first_offered_is_taken() -> None:
     offered, other = ("high CPU usage", "high JVM CPU load"), seen("JVM_HeapMemoryUsed", "memory")
 
-    assert wording().chosen(["cpu"], offered, level=Level.POD, evidence=[other]) == "high CPU usage"
+    assert fault_words().chosen(["cpu"], offered, level=Level.POD, evidence=[other]) == "high CPU usage"
 
 
 @pytest.mark.parametrize(
@@ -73,13 +73,13 @@ def test_metrics_of_another_fault_type_do_not_decide_and_the_first_offered_is_ta
 )
 def test_a_reason_speaks_of_the_level_that_is_suspected(level: Level, said: str) -> None:
     for offered in (("container CPU load", "node CPU load"), ("node CPU load", "container CPU load")):
-        assert wording().chosen(["cpu"], offered, level=level) == said
+        assert fault_words().chosen(["cpu"], offered, level=level) == said
 
 
 def test_the_likeliest_fault_type_that_is_offered_at_all_is_answered() -> None:
-    assert wording().chosen(["errors", "network_delay"], ("cpu fault", "a delay"), level=Level.POD) == "a delay"
-    assert wording().chosen(["errors"], ("cpu fault", "a delay"), level=Level.POD) is None
-    assert wording().chosen(["errors"], ("cpu fault", "errors"), level=Level.POD) == "errors"
+    assert fault_words().chosen(["errors", "network_delay"], ("cpu fault", "a delay"), level=Level.POD) == "a delay"
+    assert fault_words().chosen(["errors"], ("cpu fault", "a delay"), level=Level.POD) is None
+    assert fault_words().chosen(["errors"], ("cpu fault", "errors"), level=Level.POD) == "errors"
 
 
 @pytest.mark.parametrize(
@@ -97,4 +97,4 @@ def test_a_damaged_file_of_words_is_refused(tmp_path: Path, said: str, instead: 
     (tmp_path / "words.yaml").write_text(text.replace(said, instead), encoding="utf-8")
 
     with pytest.raises(DataError, match=fault):
-        read_wording(tmp_path / "words.yaml")
+        read_fault_words(tmp_path / "words.yaml")
