@@ -173,7 +173,7 @@ def generate(folder: Path, system: str, gigabytes: float) -> Path:
     made = folder.joinpath(*SYSTEMS[system])
     days = max(1, round(gigabytes / DAY_GIGABYTES))
     candidates, records = Candidates.of(system), []
-    connection = duckdb.connect(config={"preserve_insertion_order": True})
+    connection = duckdb.connect()
     for number in range(days):
         morning = FIRST_DAY + timedelta(days=number)
         for name, table in TABLES[system].items():
