@@ -9,7 +9,6 @@ from rcabench.agents.llm.models.chat import ChatModel, Message, Request
 from rcabench.agents.llm.talk.meter import Meter, SpendingRefused
 from rcabench.agents.llm.talk.mishaps import Mishaps
 from rcabench.agents.llm.text import speakable
-from rcabench.core.errors import BudgetExceeded
 from rcabench.core.session import Session
 
 
@@ -17,9 +16,9 @@ class TimeToAnswer(Exception):
     """Of what the diagnosis may spend only so much is left as the answer needs."""
 
 
-@dataclass(kw_only=True, slots=True, eq=False)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Calls:
-    """Who asks the model, and how often it has been asked.
+    """How controller and executor reach their model, and what the two share.
 
     Attributes:
         models: agent -> its connection.
@@ -32,7 +31,6 @@ class Calls:
     session: Session
     meter: Meter
     mishaps: Mishaps
-    _made: int = 0
 
     async def ask(self, agent: str, messages: Sequence[Message], *, closing: bool = False) -> str:
         """Return what the model says.
@@ -46,8 +44,6 @@ class Calls:
             TimeToAnswer: nothing may be asked any more but the answer.
             ModelError: the model gives none; refused where all is spent.
         """
-        if not closing:
-            self._meet_stop()
         try:
             reply = await self.models[agent].complete(Request(messages=tuple(messages), investigates=not closing))
         except SpendingRefused as refusal:
@@ -55,11 +51,3 @@ class Calls:
                 raise
             raise TimeToAnswer(str(refusal)) from None
         return speakable(reply.text)
-
-    def _meet_stop(self) -> None:
-        # Until the meter kept the reserve of this agent too, tapes held as a mishap where the investigation stopped.
-        self._made += 1
-        try:
-            self.mishaps.meet(f"call {self._made}")
-        except BudgetExceeded as stop:
-            raise TimeToAnswer(str(stop)) from None
