@@ -43,11 +43,13 @@ class Says:
         self.card = card
         self.seconds = seconds
         self.calls = 0
+        self.asked = asyncio.Event()
         self.now = 0
         self.most = 0
 
     async def complete(self, request: Request) -> Reply:
         self.calls += 1
+        self.asked.set()
         self.now += 1
         self.most = max(self.most, self.now)
         await asyncio.sleep(self.seconds)
@@ -208,17 +210,12 @@ async def test_calls_under_way_are_within_the_limits_too_and_those_that_would_fi
 
 @pytest.mark.parametrize("end", ["error", "cancelled", "too late"])
 async def test_however_a_call_ends_nothing_stays_set_aside_for_it(end: str) -> None:
-    slow = Says(
-        ModelError(Trouble.RATE_LIMIT, "no") if end == "error" else Reply(), seconds=0.0 if end == "error" else 9
-    )
-    meter = Meter(Session(spending=Spending(tokens=10_000, usd=1.0)))
-    task = asyncio.create_task(stack(slow, meter).complete(ANSWERING))
-    if end == "too late":
-        meter = Meter(Session(spending=Spending(tokens=10_000, usd=1.0, seconds=0.02)))
-        task.cancel()
-        task = asyncio.create_task(stack(slow, meter).complete(ANSWERING))
-    await asyncio.sleep(0.01)
-    assert any(cap.reserved for cap in meter._caps) == (end != "error")
+    inner = Says(ModelError(Trouble.RATE_LIMIT, "no")) if end == "error" else Says(Reply(), seconds=99)
+    spending = Spending(tokens=10_000, usd=1.0, seconds=0.02 if end == "too late" else None)
+    meter = Meter(Session(spending=spending), clock=lambda: 0.0)
+    task = asyncio.create_task(stack(inner, meter).complete(ANSWERING))
+    await inner.asked.wait()
+    assert all(cap.reserved for cap in meter._caps)
     if end == "cancelled":
         task.cancel()
     with pytest.raises((ModelError, asyncio.CancelledError)):
@@ -227,15 +224,28 @@ async def test_however_a_call_ends_nothing_stays_set_aside_for_it(end: str) -> N
     assert [cap.reserved for cap in meter._caps] == [0, 0]
 
 
-async def test_one_that_waits_for_others_is_refused_when_its_time_is_up_or_it_is_time_to_answer() -> None:
-    meter = Meter(Session(spending=Spending(tokens=300, seconds=0.1)))
-    holder = asyncio.create_task(meter.admit("metric", investigating=False, bound=Amount(200, 0)))
-    await holder
-    with pytest.raises(SpendingRefused, match="used up") as refusal:
-        await meter.admit("trace", investigating=False, bound=Amount(200, 0))
+@pytest.mark.parametrize(
+    ("investigating", "until", "why"), [(False, 0.1, "the time is used up"), (True, 0.09, "it is time to answer")]
+)
+async def test_one_that_waits_for_others_is_refused_when_its_time_is_up(
+    investigating: bool, until: float, why: str
+) -> None:
+    now = [0.0]
+    meter = Meter(Session(spending=Spending(tokens=300, seconds=0.1)), clock=lambda: now[0])
+    await meter.admit("metric", investigating=False, bound=Amount(200, 0))
+    waiting = asyncio.create_task(meter.admit("trace", investigating=investigating, bound=Amount(150, 0)))
+    await asyncio.sleep(0)
+    now[0] = until
+    with pytest.raises(SpendingRefused, match=why) as refusal:
+        await waiting
     assert refusal.value.trouble is Trouble.DEADLINE
+
+
+async def test_one_that_would_not_fit_alone_either_does_not_wait_for_others() -> None:
+    meter = Meter(Session(spending=Spending(tokens=300)))
+    await meter.admit("metric", investigating=False, bound=Amount(200, 0))
     with pytest.raises(SpendingRefused, match="tokens are spent"):
-        await Meter(meter.session).admit("trace", investigating=True, bound=Amount(200, 0))
+        await meter.admit("trace", investigating=True, bound=Amount(200, 0))
 
 
 async def test_one_that_is_cancelled_while_it_waits_never_went_out() -> None:
@@ -350,7 +360,7 @@ async def test_time_is_limited_by_session_spending_and_conversation_whichever_en
 async def test_a_call_is_cut_at_the_deadline_and_counted_for_it_went_out() -> None:
     opened = Session(spending=Spending(seconds=0.05))
     with pytest.raises(SpendingRefused) as refusal:
-        await stack(Says(Reply(), seconds=10), Meter(opened)).complete(ANSWERING)
+        await stack(Says(Reply(), seconds=10), Meter(opened, clock=lambda: 0.0)).complete(ANSWERING)
 
     assert refusal.value.sent
     assert (spent(opened).calls, spent(opened).input_tokens) == (1, None)
