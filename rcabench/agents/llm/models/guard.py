@@ -21,8 +21,8 @@ MOST_AT_ONCE = 4_000_000
 The longest answers have 128,000 tokens, some 500 kB of English; written as \\uXXXX, six bytes a character, 3 MB.
 """
 
-MOST_OF_A_STREAM = 64_000_000
-"""Bytes of a streamed answer; servers wrap every token in 200 to 400 bytes, so that 128,000 take 50 MB at most."""
+MOST_OF_A_STREAM = 128_000_000
+"""Bytes of a streamed answer; servers wrap every token in 200 to 800 bytes, so that 128,000 take 100 MB at most."""
 
 MOST_VALUES = 4_000
 """JSON values in what a client reads at once.
