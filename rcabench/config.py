@@ -83,11 +83,15 @@ class Plan:
         does how many are made at once, where their models' answers come from, what is written down of their work,
         or when a run stops to be gone on with later.
         """
-        plain = self.to_plain()
-        return digest_plain({key: plain[key] for key in sorted(plain) if key not in _DECIDES_NO_DIAGNOSIS})
+        return digest_of_plan(self.to_plain())
 
 
 _DECIDES_NO_DIAGNOSIS = ("name", "datasets", "scorers", "jobs", "concurrency", "cassettes", "total_usd", "tracing")
+
+
+def digest_of_plan(plain: Mapping[str, Any]) -> str:
+    """Return the digest of a plan (see `Plan.digest`) that a record keeps as plain data."""
+    return digest_plain({key: plain[key] for key in sorted(plain) if key not in _DECIDES_NO_DIAGNOSIS})
 
 
 def load_plan(source: str | Path, overrides: Mapping[str, Any] | None = None) -> Plan:

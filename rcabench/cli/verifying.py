@@ -29,9 +29,11 @@ def _lines(found: Verification, show: int) -> Iterator[str]:
     compared = len(found.identical) + len(found.different)
     yield f"{compared:>7}  diagnoses compared"
     scores = ", scores" if found.scored else ""
-    yield f"{len(found.identical):>7}  identical: verdict, evidence, calls, tokens, cost{scores}"
+    yield f"{len(found.identical):>7}  identical: verdict, evidence, steps, queries, calls, tokens, cost{scores}"
     yield f"{len(found.different):>7}  different"
     yield f"{found.misses:>7}  requests to models that no cassette answers"
+    if found.contradictions:
+        yield f"{len(found.contradictions):>7}  contradictions among the run's files"
     for reason, count in sorted(Counter(found.left_out.values()).items()):
         yield f"{count:>7}  left out: {reason}"
     if found.recorded < found.planned:
@@ -40,6 +42,10 @@ def _lines(found: Verification, show: int) -> Iterator[str]:
         yield "notice:  the run has no scores; `rcabench score` gives it some"
     for notice in found.notices:
         yield f"notice:  {notice}"
+    for contradiction in found.contradictions[:show]:
+        yield f"changed: {contradiction}"
+    if len(found.contradictions) > show:
+        yield f"... and {len(found.contradictions) - show} more; --show {len(found.contradictions)} shows them all"
     for difference in found.different[:show]:
         yield ""
         yield from _shown(difference)
@@ -48,8 +54,12 @@ def _lines(found: Verification, show: int) -> Iterator[str]:
     yield ""
     if not compared:
         yield "nothing could be compared"
+    elif not found.passed:
+        yield "not verified"
+    elif len(found.identical) < found.planned:
+        yield f"verified: {len(found.identical)} of the {found.planned} planned diagnoses are what their cassettes say"
     else:
-        yield "verified: the run is what its cassettes say" if found.passed else "not verified"
+        yield "verified: the run is what its cassettes say"
 
 
 def _shown(difference: Difference) -> Iterator[str]:

@@ -15,13 +15,22 @@ RUN/spans.parquet               all spans as one table; made from spans.jsonl
 RUN/lock                        held while a process appends
 """
 
+from rcabench.record.evaluations import stale_evaluations
 from rcabench.record.judgements import judgements_file, read_judgements, write_judgements
 from rcabench.record.layout import JUDGEMENTS, SCHEMA
 from rcabench.record.lines import Key
-from rcabench.record.reader import fingerprint, read_manifest, read_queries, read_run, read_spans, repeatable
+from rcabench.record.reader import (
+    fingerprint,
+    read_manifest,
+    read_queries,
+    read_run,
+    read_spans,
+    read_transcripts,
+    repeatable,
+)
 from rcabench.record.scores import write_scores
-from rcabench.record.span_table import write_span_table
-from rcabench.record.tapes import Cassette, cassette_file
+from rcabench.record.span_table import stale_span_table, write_span_table
+from rcabench.record.tapes import Cassette, cassette_file, cassettes, changed_calls
 from rcabench.record.writer import Entry, RunWriter, set_aside
 
 __all__ = [
@@ -32,6 +41,8 @@ __all__ = [
     "Key",
     "RunWriter",
     "cassette_file",
+    "cassettes",
+    "changed_calls",
     "fingerprint",
     "judgements_file",
     "read_judgements",
@@ -39,8 +50,11 @@ __all__ = [
     "read_queries",
     "read_run",
     "read_spans",
+    "read_transcripts",
     "repeatable",
     "set_aside",
+    "stale_evaluations",
+    "stale_span_table",
     "write_judgements",
     "write_scores",
     "write_span_table",

@@ -14,6 +14,7 @@ from rcabench.core.score import Score
 from rcabench.core.time import format_utc
 from rcabench.record.layout import EVALUATIONS, SPANS
 from rcabench.record.lines import Key, as_key, decoded, line, lines, write_atomically
+from rcabench.record.reader import latest_rubric
 
 EVENT = "gen_ai.evaluation.result"
 
@@ -63,6 +64,22 @@ def write_evaluations(
         return
     events = evaluation_events(roots, scorers, scores, rubric=rubric)
     write_atomically(file, "".join(map(line, events)))
+
+
+def stale_evaluations(
+    folder: Path | str, scorers: Mapping[str, Mapping[str, Any]], scores: Mapping[Key, Sequence[Score]]
+) -> bool:
+    """Whether a run's events are not those that follow from its spans and from the scores that were written last.
+
+    Raises:
+        RecordError: a file is damaged; with line.
+    """
+    file = Path(folder) / EVALUATIONS
+    rubric = latest_rubric(folder)
+    if not file.is_file() or rubric is None:
+        return False
+    events = evaluation_events(read_roots(folder), scorers, scores, rubric=rubric)
+    return [plain for _, plain in lines(file)] != list(events)
 
 
 def read_roots(folder: Path | str) -> Mapping[Key, AgentSpan]:

@@ -94,6 +94,26 @@ def read_spans(folder: Path | str) -> Mapping[Key, tuple[AgentSpan, ...]]:
     return {key: found for key, found in sorted(spans.items()) if key in recorded}
 
 
+def read_transcripts(folder: Path | str) -> Mapping[Key, tuple[Turn, ...]]:
+    """Read what the agents of each recorded diagnosis said.
+
+    Raises:
+        RecordError: a file of the run is damaged; with file and line.
+    """
+    recorded = {d.key for d in read_diagnoses(Path(folder))}
+    found = by_key(Path(folder) / TRANSCRIPTS, "turns", Turn)
+    return {key: turns for key, turns in sorted(found.items()) if key in recorded}
+
+
+def latest_rubric(folder: Path | str) -> str | None:
+    """Return the digest of the rubric whose scores were written last; None where nothing was scored.
+
+    Raises:
+        RecordError: the file that says so is damaged.
+    """
+    return next((plain["rubric"] for _, plain in lines(Path(folder) / SCORES / LATEST)), None)
+
+
 @dataclass(kw_only=True, slots=True, eq=False)
 class _Spans(Mapping[Key, tuple[AgentSpan, ...]]):
     """A run's spans, read when somebody looks: they may be a hundred times what everything else is."""
@@ -153,9 +173,7 @@ def read_diagnoses(folder: Path) -> tuple[Diagnosis, ...]:
 def _read_scores(
     folder: Path, rubric: str | None
 ) -> tuple[Mapping[str, Mapping[str, Any]], Mapping[Key, tuple[Score, ...]]]:
-    latest = folder / SCORES / LATEST
-    if rubric is None and latest.is_file():
-        rubric = next(plain["rubric"] for _, plain in lines(latest))
+    rubric = rubric or latest_rubric(folder)
     if rubric is None:
         return {}, {}
     file = folder / SCORES / f"{rubric}.jsonl"

@@ -74,6 +74,25 @@ def write_span_table(folder: Path | str) -> Path | None:
     return file
 
 
+def stale_span_table(folder: Path | str) -> bool:
+    """Whether there is a `spans.parquet` that is not the table of the run's spans.
+
+    Raises:
+        RecordError: the spans are damaged.
+    """
+    file = Path(folder) / SPAN_TABLE
+    if not file.is_file():
+        return False
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        written = pq.read_table(file)
+    except (OSError, pa.ArrowException):
+        return True
+    return not written.equals(_table(read_spans(folder)))
+
+
 def _table(spans: Mapping[Key, tuple[AgentSpan, ...]]) -> pa.Table:
     import pyarrow as pa
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +25,40 @@ def cassette_file(folder: Path, key: Key) -> Path:
     One file per key, so that worker processes need no lock between them.
     """
     return folder / CASSETTES / f"{digest_plain(list(key))[:_DIGITS]}.jsonl"
+
+
+def cassettes(folder: Path) -> Mapping[Key, Path]:
+    """Return the cassettes that lie below a folder (see `cassette_file`), by the keys that they are named after.
+
+    Raises:
+        RecordError: one is damaged, or is named after another key than it holds.
+    """
+    found: dict[Key, Path] = {}
+    for file in sorted((folder / CASSETTES).glob("*.jsonl")):
+        head = next(lines(file), None)
+        if head is None:
+            continue  # a kill came before the first call was written
+        key = as_key(head[1].get("key"), file, head[0])
+        if cassette_file(folder, key) != file:
+            raise RecordError(f"{file}: holds the calls of {list(key)}, whose cassette has another name")
+        found[key] = file
+    return found
+
+
+def changed_calls(file: Path) -> Iterator[str]:
+    """Say, with file and line, what of a cassette was changed after it was recorded; see `tape_proof.changes`.
+
+    Raises:
+        RecordError: it is damaged.
+    """
+    yield from _changed(file, list(lines(file)))
+
+
+def _changed(file: Path, whole: Sequence[tuple[int, Mapping[str, Any]]]) -> Iterator[str]:
+    from rcabench.agents.llm.talk.tape_proof import changes
+
+    for place, what in changes(plain for _, plain in whole[1:]):
+        yield f"{file}, line {whole[place + 1][0]}: {what}"
 
 
 class Cassette:
@@ -53,7 +87,7 @@ class Cassette:
         """Return the calls that were kept before this cassette was opened.
 
         Raises:
-            RecordError: the file is damaged, or belongs to another diagnosis.
+            RecordError: the file is damaged, was changed after it was recorded, or belongs to another diagnosis.
         """
         with self._lock:
             return self._read()
@@ -116,6 +150,8 @@ class Cassette:
             row, head = whole[0]
             if as_key(head.get("key"), self.file, row) != self.key:
                 raise RecordError(f"{self.file}: holds the calls of {head['key']}, not of {list(self.key)}")
+            for change in _changed(self.file, whole):
+                raise RecordError(f"{change}; take the file away to have its calls made again")
         return tuple(plain for _, plain in whole[1:])
 
     def _opened(self) -> IO[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rcabench.config import all_scorers
 from rcabench.core.errors import PluginError, RcabenchError, RecordError
@@ -55,7 +56,7 @@ def score(folder: Path, *, scorers: Sequence[Spec] = (), objects: Mapping[str, S
         )
         _refuse_double_scores(scores[diagnosis.key], built)
     digest = rubric_digest(rubric)
-    entries = {spec.label: {**spec.to_plain(), **declared(built[spec.label])} for spec in rubric if spec.label in built}
+    entries = {spec.label: scorer_entry(spec, built[spec.label]) for spec in rubric if spec.label in built}
     write_scores(folder, digest, entries, scores)
     return read_run(folder, rubric=digest)
 
@@ -64,6 +65,11 @@ def built_scorers(rubric: Sequence[Spec], objects: Mapping[str, Scorer]) -> dict
     """Return label -> scorer: an object where there is one of that label, else the plug-in."""
     registry = Registry.of("scorers")
     return {spec.label: objects[spec.label] if spec.label in objects else registry.build(spec) for spec in rubric}
+
+
+def scorer_entry(spec: Spec, scorer: Scorer) -> Mapping[str, Any]:
+    """Return what a record keeps of a scorer, as plain data: its spec, and what it says of its scores."""
+    return {**spec.to_plain(), **declared(scorer)}
 
 
 def rehearse(scorers: Mapping[str, Scorer], case: Case) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from rcabench import __version__
 from rcabench.config import Plan, plan_from
-from rcabench.core.codec import to_plain
 from rcabench.core.diagnosis import Diagnosis
 from rcabench.core.errors import RecordError
 from rcabench.core.run import Manifest, RunRecord, ScoredDiagnosis
@@ -19,8 +19,10 @@ from rcabench.core.trouble import Trouble
 from rcabench.datasets.folder import Dataset
 from rcabench.datasets.staging import Stage
 from rcabench.plugins import Spec
-from rcabench.record import Key, RunWriter, read_run, repeatable
+from rcabench.record import Entry, Key, RunWriter, cassette_file, read_run
 from rcabench.runner.agenda import Agenda
+from rcabench.runner.comparing import Account, differences, score_differences
+from rcabench.runner.contradictions import asked_for, contradictions
 from rcabench.runner.diagnosing import DIED
 from rcabench.runner.executors import executed
 from rcabench.runner.judging import score, stamped_dataset
@@ -30,7 +32,6 @@ from rcabench.runner.purse import Purse
 from rcabench.runner.task import Contestant
 
 _ABOUT_TIME = (Trouble.DEADLINE, Trouble.TOOL_TIMEOUT)
-_LONGEST = 60
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,13 +54,15 @@ class Verification:
     """What came of making a run again.
 
     Attributes:
-        identical: diagnoses with the same verdict or failure, usage but for its times, and scores.
+        identical: diagnoses with the same verdict or failure, usage, steps and questions but for times, and scores.
         different: the others, in the order of the plan.
         left_out: key -> why it cannot be made again offline: it ran out of time, its process died, or its
-            diagnoser is an object that is not at hand.
+            diagnoser is an object that is not at hand. Its scores are those that its verdict deserves.
         misses: of all diagnoses, the identical ones among them.
         planned: how many diagnoses the run was planned with, recorded or not.
         scored: whether the run holds scores that could be compared.
+        contradictions: what in the run's files does not go together: calls that were changed after they were
+            recorded, figures in the manifest that do not follow from its plan, diagnoses that nobody asked for.
         notices: what is not as it was when the run was made, and may explain differences.
     """
 
@@ -69,6 +72,7 @@ class Verification:
     misses: int = 0
     planned: int = 0
     scored: bool = False
+    contradictions: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
 
     @property
@@ -78,8 +82,9 @@ class Verification:
 
     @property
     def passed(self) -> bool:
-        """Whether something can be made again, scores among it, and all of it came out the same."""
-        return bool(self.identical) and self.scored and not self.different and not self.misses
+        """Whether something can be made again, scores among it, all of it came out the same, and all goes together."""
+        fine = not self.different and not self.misses and not self.contradictions
+        return bool(self.identical) and self.scored and fine
 
 
 def verify(
@@ -90,6 +95,7 @@ def verify(
 ) -> Verification:
     """Make every recorded diagnosis again, models being answered by their cassettes, and compare.
 
+    What cannot be made again is scored again all the same, and the run's files are held against each other.
     Nothing is written into the run, no model is called, no key is needed.
 
     Args:
@@ -107,64 +113,78 @@ def verify(
     datasets = tuple(stamped_dataset(stamp, folder) for stamp in record.manifest.datasets)
     plan = _plan_again(record.manifest, datasets, objects)
     chosen: dict[str, Contestant] = {spec.label: objects.get(spec.label, spec) for spec in plan.diagnosers}
+    found = tuple(contradictions(record, plan, datasets, declared=declared(chosen), rubric=_rubric(record)))
+    asked = asked_for(plan, record.manifest, datasets)
+    notices = _notices(record, asked)
+    record = replace(record, results=tuple(r for r in record.results if r.diagnosis.key in asked))
+    with tempfile.TemporaryDirectory(prefix="rcabench-verify-") as temporary, Stage() as stage:
+        agenda = Agenda(plan=plan, datasets=datasets, contestants=chosen, stage=stage, record=folder)
+        different, left_out, misses = _compared(agenda, record, Path(temporary), watch)
+    excluded = {*left_out, *different}
+    return Verification(
+        planned=len(asked),
+        scored=any(result.scores for result in record.results),
+        identical=tuple(r.diagnosis.key for r in record.results if r.diagnosis.key not in excluded),
+        different=tuple(different.values()),
+        left_out={key: why for key, why in left_out.items() if key not in different},
+        misses=sum(len(found) for key, found in misses.items() if key not in left_out),
+        contradictions=found,
+        notices=notices,
+    )
+
+
+def _compared(
+    agenda: Agenda, record: RunRecord, temporary: Path, watch: Callable[[int, int], None]
+) -> tuple[dict[Key, Difference], dict[Key, str], dict[Key, tuple[Miss, ...]]]:
+    """Return what differs, what is left out and why, and the misses; of what is left out, scores are compared."""
+    limit = agenda.plan.timeout_seconds
     left_out = {
         result.diagnosis.key: reason
         for result in record.results
-        if (reason := _hindrance(result.diagnosis, chosen, plan.timeout_seconds))
+        if (reason := _hindrance(result.diagnosis, agenda.contestants, limit))
     }
-    wanted = {result.diagnosis.key for result in record.results} - set(left_out)
-    with tempfile.TemporaryDirectory(prefix="rcabench-verify-") as temporary, Stage() as stage:
-        agenda = Agenda(plan=plan, datasets=datasets, contestants=chosen, stage=stage, record=folder)
-        replayed, misses = _replayed(agenda, wanted, record, Path(temporary) / "run", watch)
-    return _compared(record, replayed, misses, left_out, _notices(record, chosen))
+    wanted = [result.diagnosis.key for result in record.results if result.diagnosis.key not in left_out]
+    forgiving = any(_is_python(entry) for entry in record.scorers.values())
+    replayed, misses = _replayed(agenda, wanted, record, temporary / "replayed", watch)
+    before, now = Account.of(record), Account.of(replayed)
+    found: dict[Key, tuple[str, ...]] = {}
+    for key in wanted:
+        what = tuple(differences(before, now, key, forgiving=forgiving))
+        if what and (late := _lateness(before.results[key].diagnosis, now.results[key].diagnosis)):
+            left_out[key] = late
+        elif what:
+            found[key] = what
+    for key, scored in _scored_again(record, left_out, temporary / "left-out").items():
+        if what := tuple(score_differences(before.results[key], scored, forgiving=forgiving)):
+            found[key] = what
+    order = [key for key in before.results if key in found]
+    return {key: Difference(key=key, what=found[key], misses=misses.get(key, ())) for key in order}, left_out, misses
 
 
 def _replayed(
-    agenda: Agenda, wanted: set[Key], record: RunRecord, folder: Path, watch: Callable[[int, int], None]
+    agenda: Agenda, wanted: Sequence[Key], record: RunRecord, folder: Path, watch: Callable[[int, int], None]
 ) -> tuple[RunRecord, dict[Key, tuple[Miss, ...]]]:
-    rest = set(agenda.keys()) - wanted
+    rest = set(agenda.keys()) - set(wanted)
     misses: dict[Key, tuple[Miss, ...]] = {}
     with RunWriter(folder, record.manifest) as writer, closing(executed(agenda, rest, Purse())) as entries:
         for number, entry in enumerate(entries, start=1):
             writer.append(entry)
             misses[entry.diagnosis.key] = entry.misses
             watch(number, len(wanted))
-    return (score(folder, scorers=rubric) if (rubric := _rubric(record)) else read_run(folder)), misses
+    return _scored(record, folder), misses
 
 
-def _compared(
-    record: RunRecord,
-    replayed: RunRecord,
-    misses: Mapping[Key, tuple[Miss, ...]],
-    left_out: dict[Key, str],
-    notices: tuple[str, ...],
-) -> Verification:
-    again = {result.diagnosis.key: result for result in replayed.results}
-    python_scorers = any(_is_python(entry) for entry in record.scorers.values())
-    identical: list[Key] = []
-    different: list[Difference] = []
-    for result in record.results:
-        key = result.diagnosis.key
-        if key in left_out:
-            continue
-        what = tuple(_differences(result, again[key], forgiving=python_scorers))
-        if not what:
-            identical.append(key)
-        elif late := _lateness(result.diagnosis):
-            left_out[key] = late
-        else:
-            different.append(Difference(key=key, what=what, misses=misses[key]))
-    compared = {*identical, *(difference.key for difference in different)}
-    manifest = record.manifest
-    return Verification(
-        planned=sum(stamp.cases for stamp in manifest.datasets) * len(manifest.diagnosers) * manifest.attempts,
-        scored=any(result.scores for result in record.results),
-        identical=tuple(identical),
-        different=tuple(different),
-        left_out=left_out,
-        misses=sum(len(found) for key, found in misses.items() if key in compared),
-        notices=notices,
-    )
+def _scored_again(record: RunRecord, keys: Collection[Key], folder: Path) -> dict[Key, ScoredDiagnosis]:
+    """Return what is recorded of diagnoses with the scores that it deserves."""
+    with RunWriter(folder, record.manifest) as writer:
+        for result in record.results:
+            if result.diagnosis.key in keys:
+                writer.append(Entry(diagnosis=result.diagnosis))
+    return {result.diagnosis.key: result for result in _scored(record, folder).results}
+
+
+def _scored(record: RunRecord, folder: Path) -> RunRecord:
+    return score(folder, scorers=rubric) if (rubric := _rubric(record)) else read_run(folder)
 
 
 def _plan_again(manifest: Manifest, datasets: Sequence[Dataset], objects: Mapping[str, Contestant]) -> Plan:
@@ -182,6 +202,8 @@ def _plan_again(manifest: Manifest, datasets: Sequence[Dataset], objects: Mappin
         "cassettes": TapeMode.REPLAY.value,
         **{name: config[name] for name in ("attempts", "seed", "budget", "timeout_seconds", "cases", "limit")},
         **{name: config[name] for name in ("spending", "concurrency", "jobs") if name in config},
+        # What is verified is sent to nobody.
+        "tracing": {**config.get("tracing", {}), "otlp": False},
     }
     return plan_from(plain, source=f"the plan of {config['name']!r}", objects=stand_ins)
 
@@ -211,54 +233,33 @@ def _hindrance(diagnosis: Diagnosis, chosen: Mapping[str, Contestant], seconds: 
     return "its process died" if failure is not None and failure.message == DIED else None
 
 
-def _lateness(diagnosis: Diagnosis) -> str | None:
-    """Return what made it depend on how long things took, which a replay cannot repeat."""
-    late = [trouble.value for trouble in _ABOUT_TIME if diagnosis.usage.troubles.get(trouble.value)]
+def _lateness(recorded: Diagnosis, replayed: Diagnosis) -> str | None:
+    """Return what made a diagnosis depend on how long things took, which a replay cannot repeat.
+
+    A replay meets on the cassette what ran out of time; a record that alone says so gives no excuse.
+    """
+    troubles = [diagnosis.usage.troubles for diagnosis in (recorded, replayed)]
+    late = [trouble.value for trouble in _ABOUT_TIME if all(found.get(trouble.value) for found in troubles)]
     return f"it ran out of time ({', '.join(late)})" if late else None
 
 
-def _differences(recorded: ScoredDiagnosis, replayed: ScoredDiagnosis, *, forgiving: bool) -> Iterator[str]:
-    """Say what differs; `forgiving` passes over scores that only an object could give again."""
-    before, now = repeatable(recorded), repeatable(replayed)
-    for part in ("verdict", "failure", "usage"):
-        yield from _differing(part, before["diagnosis"].get(part), now["diagnosis"].get(part))
-    judged = {score.name for score in replayed.scores}
-    scores, scores_now = (
-        {score.name: to_plain(score) for score in one.scores if score.name in judged or not forgiving}
-        for one in (recorded, replayed)
-    )
-    yield from _differing("score", scores, scores_now)
-
-
-def _differing(path: str, before: object, now: object) -> Iterator[str]:
-    if before == now:
-        return
-    if isinstance(before, Mapping) and isinstance(now, Mapping):
-        for name in sorted({*before, *now}):
-            yield from _differing(f"{path}.{name}", before.get(name), now.get(name))
-        return
-    yield f"{path}: the run has {_short(before)}, the replay {_short(now)}"
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
-
-
-def _notices(record: RunRecord, chosen: Mapping[str, Contestant]) -> tuple[str, ...]:
+def _notices(record: RunRecord, asked: Collection[Key]) -> tuple[str, ...]:
     manifest = record.manifest
     found = []
     if manifest.content_digest != agents_digest():
         found.append("the agents' content (prompts, teams) is not the one that the run was made with")
-    now = declared(chosen)
-    for label in sorted(chosen):
-        found += _differing(f"what {label!r} declares", manifest.declared.get(label), now.get(label))
-    for name, version in sorted(versions().items()):
-        if manifest.versions.get(name, version) != version:
-            found.append(f"{name} {version}, the run was made with {manifest.versions[name]}")
+    for name, version in sorted({"rcabench": __version__, **versions()}.items()):
+        if (before := {"rcabench": manifest.rcabench, **manifest.versions}.get(name, version)) != version:
+            found.append(f"{name} {version}, the run was made with {before}")
     lost = [label for label, entry in record.scorers.items() if _is_python(entry)]
     if lost:
         found.append(f"scorers defined in Python are left out: {', '.join(lost)}")
     if manifest.config.get("cassettes") == TapeMode.OFF:
         found.append("the run kept no cassettes")
+    if record.judgements:
+        found.append("judgements are not compared; `rcabench judge RUN --cassettes replay` makes them again")
+    recorded = {result.diagnosis.key for result in record.results}
+    unused = sum(cassette_file(Path(record.folder), key).is_file() for key in asked if key not in recorded)
+    if unused:
+        found.append(f"{unused} cassettes hold calls of diagnoses that are not recorded: killed, or cut out of the run")
     return tuple(found)

@@ -124,6 +124,7 @@ def test_a_paid_run_killed_at_random_moments_pays_for_no_recorded_call_twice(
     assert server.calls == 2 * needed + lost
     assert len(record.results) == 2 * CASES
     assert fingerprint(record) == fingerprint(undisturbed)
+    assert verify(folder).passed
 
 
 @pytest.mark.parametrize("plan", [True], ids=["streamed"], indirect=True)

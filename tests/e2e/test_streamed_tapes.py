@@ -17,6 +17,7 @@ from rcabench.agents.llm.talk.bounded import Bounded
 from rcabench.agents.llm.talk.meter import Meter
 from rcabench.agents.llm.talk.observed import Observed
 from rcabench.agents.llm.talk.tape import Taped
+from rcabench.agents.llm.talk.tape_proof import changes
 from rcabench.core.session import Session, TapeMode, session
 from rcabench.core.trouble import Trouble
 from rcabench.testing.scripted import Fixed, ScriptedReply, ScriptedServer, card_for
@@ -41,6 +42,8 @@ class MemoryTape:
 
     def append(self, entry: Mapping[str, Any]) -> None:
         self.lines.append(json.dumps(entry, ensure_ascii=False, allow_nan=False))
+        # Whatever came, and however it ended: what is kept goes together.
+        assert not list(changes([json.loads(self.lines[-1])]))
 
     def kept(self) -> dict[str, Any]:
         (line,) = self.lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -80,7 +81,8 @@ class Taped:
         self._inner = inner
         self._session = session
         self._agent = agent
-        self._scribe = Scribe(identity=inner.card.identity())
+        # As it is read back from a tape, numbers as keys among it, so that its digest is the same there.
+        self._scribe = Scribe(identity=json.loads(json.dumps(inner.card.identity())))
         self._reel: _Reel | None = None
 
     @property
@@ -120,7 +122,8 @@ class Taped:
     def _loaded(self) -> _Reel:
         if self._reel is None:
             tape = self._session.tape
-            mine = [entry for entry in (tape.entries() if tape else ()) if entry.get("agent") == self._agent]
+            ours = [entry for entry in (tape.entries() if tape else ()) if entry.get("format") == FORMAT]
+            mine = [entry for entry in ours if entry["agent"] == self._agent]
             self._reel = _Reel(take=max((entry["take"] for entry in mine), default=0))
             for entry in (entry for entry in mine if "request" in entry):
                 self._reel.parts.update(entry["parts"])

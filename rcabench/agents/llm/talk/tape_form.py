@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rcabench.agents.llm.models.chat import Message, ModelError, Reply, Request, TokenCount, ToolCall, ToolSpec
-from rcabench.agents.llm.models.chunks import Arrival, Piece
+from rcabench.agents.llm.models.chunks import Arrival, Part, Piece
 from rcabench.agents.llm.talk.meter import SpendingRefused
 from rcabench.agents.llm.text import cut, speakable
 from rcabench.core.codec import from_plain, to_plain
@@ -80,14 +80,8 @@ class Scribe:
                 places[call.id] = f"#{made}"
         tools = self._tool_parts(request.tools)
         parts.update(tools)
-        whole = {
-            "model": self.identity,
-            "messages": messages,
-            "tools": list(tools),
-            "tool_choice": request.tool_choice,
-        }
         return Sheet(
-            digest=_digest(whole),
+            digest=request_digest(self.identity, messages, list(tools), request.tool_choice),
             messages=tuple(messages),
             tools=tuple(tools),
             tool_choice=request.tool_choice,
@@ -100,14 +94,14 @@ class Scribe:
         known = self._messages.get(key)
         if known is None:
             part = _plain_message(message, made, place)
-            known = self._messages[key] = _digest(part), part
+            known = self._messages[key] = digest_of(part), part
         return known
 
     def _tool_parts(self, tools: tuple[ToolSpec, ...]) -> dict[str, Plain]:
         if tools is not self._tools:
             self._tools = tools
             plain = [_plain_tool(tool) for tool in tools]
-            self._written_tools = {_digest(part): part for part in plain}
+            self._written_tools = {digest_of(part): part for part in plain}
         return self._written_tools
 
 
@@ -131,7 +125,13 @@ def _plain_tool(tool: ToolSpec) -> Plain:
     return {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
 
 
-def _digest(plain: Any) -> str:
+def request_digest(identity: Plain, messages: Sequence[str], tools: Sequence[str], tool_choice: str) -> str:
+    """Return the digest of all that decides an answer; messages and tools by their own."""
+    return digest_of({"model": identity, "messages": messages, "tools": tools, "tool_choice": tool_choice})
+
+
+def digest_of(plain: Any) -> str:
+    """Return the SHA-256 (hex) of a part of a request, the same whether it comes from a request or from a tape."""
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"), default=_as_plain)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -218,6 +218,18 @@ def _plain_pieces(pieces: Iterable[Piece]) -> Iterator[Plain]:
         if piece.part is not None:
             plain[piece.part.value] = speakable(piece.said)
         yield plain
+
+
+def said_in(chunks: Sequence[Plain]) -> Plain:
+    """Return what chunks that are read from a tape say when put together, as `plain_arrival` writes it."""
+    gaps = [place for place, chunk in enumerate(chunks) if "left_out" in chunk]
+    ends = (chunks[: gaps[0]], chunks[gaps[0] + 1 :]) if gaps else (chunks, ())
+    return _put_together(*(_joined(map(_piece, end)) for end in ends), gap=_GAP if gaps else "")
+
+
+def _piece(chunk: Plain) -> Piece:
+    part = next((part for part in Part if part.value in chunk), None)
+    return Piece(part=part, said=chunk[part.value] if part else "", call=chunk.get("call"), seconds=chunk["seconds"])
 
 
 _Whole = Mapping[tuple[int, str], str]
