@@ -19,7 +19,6 @@ from rcabench.agents.llm.talk.tool_use import ToolUse
 from rcabench.agents.llm.text import cut, one_line, speakable
 from rcabench.agents.llm.tracing.spans import span
 from rcabench.core.session import Session, current_session
-from rcabench.core.spending import Spending
 from rcabench.core.trouble import Trouble
 from rcabench.core.verdict import Turn
 
@@ -107,7 +106,7 @@ async def converse(
     if isinstance(model, Connection):
         meter = model.meter
     else:
-        meter = Meter(Session(), Spending())
+        meter = Meter(Session())
         model = Bounded(model, meter, agent)
     with span("invoke_agent", agent) as opened, meter.conversation(agent, limits.deadline):
         talk = _Talk(

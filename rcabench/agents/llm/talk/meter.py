@@ -100,13 +100,11 @@ class Meter:
     that ask for an answer pass: whoever is refused has one chance to answer with what it has.
 
     Args:
-        session: whose usage it is.
-        spending: the limits; the session's own by default.
+        session: whose usage it is, and whose limits.
         clock: seconds, of the same origin as the session's deadline.
     """
 
     session: Session
-    spending: Spending | None = None
     clock: Callable[[], float] = time.monotonic
     _limits: Spending = field(init=False)
     _began: float = field(init=False)
@@ -120,7 +118,7 @@ class Meter:
     _lock: threading.RLock = field(init=False, default_factory=threading.RLock)
 
     def __post_init__(self) -> None:
-        self._limits = limits = self.session.spending if self.spending is None else self.spending
+        self._limits = limits = self.session.spending
         money = None if limits.usd is None else picos(limits.usd)
         self._caps = _Cap(limits.tokens, "tokens"), _Cap(money, "USD", usd_of)
         self._began = self.clock()
