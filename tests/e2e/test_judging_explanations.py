@@ -27,7 +27,7 @@ from rcabench.reporting.judged import examination_lines
 from rcabench.reporting.markdown import MarkdownReporter
 from rcabench.runner.walk import run
 from rcabench.scoring.rubric import load_rubric
-from rcabench.testing.scripted import ScriptedReply, ScriptedRequest, ScriptedServer, card_for
+from rcabench.testing.scripted import ScriptedReply, ScriptedRequest, ScriptedServer, Strongest, card_for
 
 _EXHIBIT = re.compile(r"^## Evidence (\S+)$", re.MULTILINE)
 
@@ -163,6 +163,17 @@ def test_a_judge_that_errs_on_the_golden_set_is_reported_as_not_to_be_trusted(tm
 
     assert examination.questions - examination.agreed == len(everything)
     assert not examination.trusted
+
+
+def test_the_script_that_stands_in_for_models_reviews_by_words_and_is_not_trusted(run_folder: Path) -> None:
+    with ScriptedServer(Strongest()).in_thread() as server:
+        judgements = judge_run(run_folder, replace(options_of(server), mode=TapeMode.OFF))
+
+    examination = judgements.examination
+    assert (examination.agreed, examination.questions, examination.trusted) == (20, 27, False)
+    assert not [result for result in judgements.results if result.trouble is not None]
+    reviews = [result.review for result in judgements.results if result.review]
+    assert {review.reasoning_correct for review in reviews} == {True, False}
 
 
 def test_a_judge_that_changes_its_mind_about_the_golden_set_is_found_although_calls_are_on_tape(

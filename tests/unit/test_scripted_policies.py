@@ -269,3 +269,46 @@ def test_usage_that_is_no_count_is_unknown(usage: Any) -> None:
     reply = asyncio.run(ScriptedModel(Fixed([ScriptedReply(text="cart", usage=usage)])).complete(REQUEST))
 
     assert reply.tokens == TokenCount()
+
+
+REVIEWED = """## What really happened
+  | service cart, pod cart-0: cpu, from 10:04:00
+{another}
+## What the agent blames
+  | {blamed}
+
+## Evidence e1
+  | claim: cpu.usage of cart-0 rose from 0.2 to 0.9
+  | its query, run again, returned:
+  | {returned}"""
+
+
+def review_of(blamed: str = "pod cart-0 (cpu)", returned: str = "cpu.usage | cart-0 | 0.9", another: str = "") -> Any:
+    task = REVIEWED.format(blamed=blamed, returned=returned, another=another)
+    asked = ScriptedRequest(messages=(says(Role.SYSTEM, "answer form: review"), says(Role.USER, task)))
+    return json.loads(Strongest()(asked).text)
+
+
+@pytest.mark.parametrize(
+    ("returned", "shows"),
+    [("cpu.usage | cart-0 | 0.9", "yes"), ("cpu.usage | web-1 | 0.9", "partly"), ("0 rows", "no")],
+)
+def test_evidence_shows_a_claim_as_far_as_the_names_of_the_claim_stand_in_it(returned: str, shows: str) -> None:
+    assert review_of(returned=returned)["evidence"] == [{"id": "e1", "shows": shows}]
+
+
+@pytest.mark.parametrize(
+    ("material", "correct"),
+    [
+        ({}, True),
+        ({"blamed": "service cart, pod cart-1 (cpu)"}, True),
+        ({"blamed": "pod web-0 (cpu)"}, False),
+        ({"blamed": "pod cart-0 (memory)"}, False),
+        ({"blamed": "nothing: the agent says that nothing is wrong"}, False),
+        ({"another": "  | host node-1: memory"}, False),
+    ],
+)
+def test_reasoning_is_correct_where_every_cause_has_a_name_and_the_kind_of_what_is_blamed(
+    material: dict[str, str], correct: bool
+) -> None:
+    assert review_of(**material)["reasoning_correct"] is correct

@@ -10,6 +10,7 @@ from typing import Any
 
 from rcabench.agents.llm.models.chat import Message, Role, ToolCall
 from rcabench.testing.scripted.exchange import ScriptedReply, ScriptedRequest
+from rcabench.testing.scripted.reviewing import reviewed
 from rcabench.testing.scripted.table import Row, rows
 
 _FORM = re.compile(r"answer form:\s*`?(\w+)", re.IGNORECASE)
@@ -26,8 +27,8 @@ class Strongest:
     It knows no system and no fault: what it finds is what the tools put first, so it measures the
     harness, and nothing that a model can do. Tools that cannot be called without arguments are left
     alone. Colleagues' findings are confirmed where its own results show a strong change of the same
-    service; a ranking that it is shown is repeated. The form of the answer is the one that the prompt
-    names last, as in `answer form: findings`.
+    service; a ranking that it is shown is repeated; an explanation is reviewed by its words. The form
+    of the answer is the one that the prompt names last, as in `answer form: findings`.
 
     Attributes:
         most: how many findings or suspects it names at most.
@@ -180,4 +181,5 @@ _FORMS: Mapping[str, Callable[[Sequence[Message], Strongest], dict[str, Any]]] =
     "findings": _findings,
     "opinions": _opinions,
     "judgement": _judgement,
+    "review": lambda messages, _: reviewed(messages),
 }
