@@ -2,11 +2,16 @@
 
     python benchmarks/orchestration.py [--incidents 60] [--concurrent 100] [--rounds 3]
 
-Counted is everything between a surveyed scene and the verdict: prompts, requests, replies, tool calls (in threads),
-answers read and checked, evidence, pooling, meter, spans, transcript. Not counted are the survey, and what tools
-compute: tools answer at once with a fixed text, and so does the model, in the columns on the right after the latency
-given. Rows differ in one thing only: who runs the agents. Those with AssistantAgent do less (no limits, no account, no
-spans, no check of answers).
+Counted is everything between a surveyed scene and the verdict: prompts, the tools that agents are offered, requests,
+replies, tool calls (in threads), answers read and checked, evidence, pooling, meter, spans, transcript, and the tape of
+all calls, which a run keeps in a file per diagnosis; one row goes without it. Not counted are the survey, and what
+tools compute: tools answer at once with a fixed text, and so does the model, in the columns on the right after the
+latency given. What that model itself takes is counted in every row, about 3 us per call. Rows differ in one thing only:
+who runs the agents. Those with AssistantAgent do less (two tools, made once for all incidents; no limits, no account,
+no spans, no tape, no check of answers).
+
+The ideal is a machine with any number of processors, on which only models take time: the calls that follow each other
+times their latency. Incidents at once all begin at the same moment, so their steps crowd together as much as they can.
 
 On a busy machine wall time says little. So concurrent incidents are timed twice: by the clock on the wall, and by one
 that adds up the processor time of this process and the waits for models, as if nobody else were there.
@@ -22,11 +27,14 @@ import os
 import platform
 import selectors
 import statistics
+import tempfile
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
-from itertools import pairwise
+from itertools import count, pairwise
+from pathlib import Path
 from typing import Any
 
 from rcabench.agents.llm.models.card import ModelCard
@@ -37,10 +45,12 @@ from rcabench.agents.llm.talk.tool import ToolResult
 from rcabench.agents.llm.team import flow_of
 from rcabench.agents.llm.teamwork import workroom
 from rcabench.agents.llm.teamwork.lineup import load_model_lineup
+from rcabench.agents.llm.tools.question_tools import tools_for
 from rcabench.agents.llm.tracing.spans import span
 from rcabench.agents.scene import Scene, survey
 from rcabench.core.question import OperationChanges
-from rcabench.core.session import Session, session
+from rcabench.core.session import Session, TapeMode, session
+from rcabench.record.tapes import Cassette, SealedTape, cassette_file
 from rcabench.runner.garbage import collected_seldom
 from rcabench.testing import small_incident, small_telemetry
 from rcabench.testing.system import ONSET
@@ -67,7 +77,7 @@ ANSWERS = {
         }
     ),
 }
-TOOLS_PER_TURN = 2
+CALLS_PER_TURN = 2
 CARD = ModelCard(name="instant", provider="replay", model="instant")
 
 
@@ -81,13 +91,9 @@ class FixedTool:
         return ToolResult(text=TABLE, question=OperationChanges(), rows=2)
 
 
-def _spec(number: int) -> ToolSpec:
-    parameters = {"type": "object", "properties": {"service": {"type": "string"}}}
-    return ToolSpec(name=f"tool_{number}", description="Compares.", parameters=parameters)
-
-
-TOOLS = tuple(FixedTool(spec=_spec(number)) for number in range(TOOLS_PER_TURN))
-CALLS = tuple(ToolCall(id=f"c{number}", name=tool.spec.name, arguments="{}") for number, tool in enumerate(TOOLS))
+def fixed_tools(*arguments: Any, **options: Any) -> tuple[FixedTool, ...]:
+    """Return the tools that an agent is offered in earnest; only what they compute takes no time."""
+    return tuple(FixedTool(spec=tool.spec) for tool in tools_for(*arguments, **options))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,7 +111,10 @@ class Instant:
             await asyncio.sleep(self.latency)
         tokens = TokenCount(input=1000, output=50)
         if request.tools and request.messages[-1].role is not Role.TOOL:
-            return Reply(tool_calls=CALLS, tokens=tokens)
+            wanted = request.tools[:CALLS_PER_TURN]
+            return Reply(
+                tool_calls=tuple(ToolCall(id=t.name, name=t.name, arguments="{}") for t in wanted), tokens=tokens
+            )
         form = next(name for name in ANSWERS if f"answer form: {name}" in request.messages[0].text)
         return Reply(text=ANSWERS[form], tokens=tokens)
 
@@ -139,12 +148,12 @@ class OwnTimeLoop(asyncio.SelectorEventLoop):
 Incident = Callable[[float], Awaitable[object]]
 
 
-def ours(team: str, scene: Scene) -> Incident:
+def ours(team: str, scene: Scene, tapes: Path | None) -> Incident:
     """Return one incident of a team of ours, as `team.verdict_of` runs it after the survey."""
-    lineup, telemetry = load_model_lineup(team), small_telemetry()
+    lineup, telemetry, numbers = load_model_lineup(team), small_telemetry(), count()
 
     async def incident(latency: float) -> object:
-        with session(Session()) as opened, span("invoke_workflow", team):
+        with recorded(tapes, team, next(numbers)) as own, session(own) as opened, span("invoke_workflow", team):
             meter, model = Meter(opened), Instant(latency=latency)
             room = workroom.Workroom.of(
                 lineup,
@@ -160,6 +169,17 @@ def ours(team: str, scene: Scene) -> Incident:
         return proceedings
 
     return incident
+
+
+@contextmanager
+def recorded(tapes: Path | None, team: str, number: int) -> Iterator[Session]:
+    """Yield a session as a run opens it, with a tape of its own below the folder given, if any."""
+    key = ("benchmark", str(number), team, 0)
+    if tapes is None:
+        yield Session(key=key)
+        return
+    with Cassette(cassette_file(tapes, key), key) as cassette:
+        yield Session(key=key, tape=SealedTape.of(cassette), mode=TapeMode.AUTO)
 
 
 def assistants(scene: Scene, *, graph: bool) -> Incident:
@@ -178,8 +198,9 @@ def assistants(scene: Scene, *, graph: bool) -> Incident:
     )  # fmt: skip
     task = "\n\n".join([room.facts["incident"], room.facts["system"], "Find out what changed."])
     usage = RequestUsage(prompt_tokens=1000, completion_tokens=50)
-    wanted: Any = [FunctionCall(id=call.id, name=call.name, arguments="{}") for call in CALLS]
-    tools = [_function_tool(FunctionTool, tool.spec.name) for tool in TOOLS]
+    names = [f"tool_{number}" for number in range(CALLS_PER_TURN)]
+    wanted: Any = [FunctionCall(id=name, name=name, arguments="{}") for name in names]
+    tools = [_function_tool(FunctionTool, name) for name in names]
 
     class Client(ReplayChatCompletionClient):
         """A replay that takes its time."""
@@ -279,13 +300,20 @@ def main() -> None:
     # As AutoGen's own advice has it for measurements; a run's messages would cost it more.
     os.environ["AUTOGEN_DISABLE_RUNTIME_TRACING"] = "true"
     logging.disable(logging.WARNING)
-    vars(workroom)["tools_for"] = lambda *_arguments, **_options: TOOLS
+    vars(workroom)["tools_for"] = fixed_tools
+    with tempfile.TemporaryDirectory() as folder:
+        measure(given, Path(folder))
+
+
+def measure(given: argparse.Namespace, tapes: Path) -> None:
+    """Print a row for each way to run the agents."""
     telemetry = small_telemetry()
     scene = survey(small_incident().with_onset(ONSET), telemetry)
     rows: list[tuple[str, int, int, Incident]] = [
-        ("pooled team: gather, own loop", 13, 5, ours("llm-pooled", scene)),
-        ("single agent, own loop", 2, 2, ours("llm-single", scene)),
-        ("GraphFlow, own loop", 13, 5, ours("llm-graphflow", scene)),
+        ("pooled team: gather, own loop", 13, 5, ours("llm-pooled", scene, tapes)),
+        ("the same without a tape", 13, 5, ours("llm-pooled", scene, None)),
+        ("single agent, own loop", 2, 2, ours("llm-single", scene, tapes)),
+        ("GraphFlow, own loop", 13, 5, ours("llm-graphflow", scene, tapes)),
         ("gather, AssistantAgent", 13, 5, assistants(scene, graph=False)),
         ("GraphFlow, AssistantAgent", 13, 5, assistants(scene, graph=True)),
     ]

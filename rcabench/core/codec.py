@@ -15,6 +15,9 @@ from rcabench.core.time import format_utc, parse_utc
 
 _T = TypeVar("_T")
 
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+"""What most values are; their subclasses are rare."""
+
 _QUESTIONS_BY_NAME: Mapping[str, type[Question]] = {kind.__name__: kind for kind in QUESTIONS}
 
 
@@ -27,9 +30,11 @@ def to_plain(value: object) -> Any:
     Raises:
         TypeError: something in it belongs to no vocabulary type.
     """
+    if type(value) in _PLAIN:
+        return value
     if isinstance(value, StrEnum):
         return value.value
-    if value is None or isinstance(value, str | int | float | bool):
+    if isinstance(value, str | int | float):
         return value
     if isinstance(value, datetime):
         return format_utc(value)

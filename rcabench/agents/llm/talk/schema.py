@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,12 +55,15 @@ def _conformed(value: Any, schema: Mapping[str, Any], path: str, check: _Check) 
         return _any_of(value, schema, path, check)
     wanted = schema.get("type")
     types = (wanted,) if isinstance(wanted, str) else tuple(wanted or ())
-    value = _mended(value, types, schema)
     if not _is_one_of(types, value):
-        check.blame(path or "the answer", f"expected {' or '.join(types)}, got {_shown(value)}")
-        return value
-    if "enum" in schema and value not in schema["enum"]:
-        check.blame(path, f"{_shown(value)} is none of {', '.join(map(str, schema['enum']))}")
+        value = _mended(value, types)
+        if not _is_one_of(types, value):
+            check.blame(path or "the answer", f"expected {' or '.join(types)}, got {_shown(value)}")
+            return value
+    if "enum" in schema:
+        value = _spelled(value, schema["enum"])
+        if value not in schema["enum"]:
+            check.blame(path, f"{_shown(value)} is none of {', '.join(map(str, schema['enum']))}")
     if isinstance(value, dict):
         return _object(value, schema, path, check)
     if isinstance(value, list):
@@ -124,16 +127,10 @@ def _bounds(value: Any, schema: Mapping[str, Any], path: str, check: _Check) -> 
 
 
 def _is_one_of(types: tuple[str, ...], value: Any) -> bool:
-    for name in types:
-        is_type = _TYPES.get(name)
-        if is_type is not None and is_type(value):
-            return True
-    return not types
+    return not types or not _TYPES[type(value)].isdisjoint(types)
 
 
-def _mended(value: Any, types: tuple[str, ...], schema: Mapping[str, Any]) -> Any:
-    if _is_one_of(types, value):
-        return _spelled(value, schema["enum"]) if isinstance(value, str) and "enum" in schema else value
+def _mended(value: Any, types: tuple[str, ...]) -> Any:
     if isinstance(value, str):
         plain = value.strip()
         if "boolean" in types and plain.lower() in ("true", "false"):
@@ -151,8 +148,8 @@ def _mended(value: Any, types: tuple[str, ...], schema: Mapping[str, Any]) -> An
     return value
 
 
-def _spelled(value: str, enum: Any) -> Any:
-    if value in enum:
+def _spelled(value: Any, enum: Any) -> Any:
+    if value in enum or not isinstance(value, str):
         return value
     folded = value.strip().casefold().replace(" ", "_").replace("-", "_")
     return next((word for word in enum if isinstance(word, str) and word.casefold().replace("-", "_") == folded), value)
@@ -177,19 +174,16 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-_TYPES: Mapping[str, Callable[[Any], bool]] = {
-    "object": lambda value: isinstance(value, dict),
-    "array": lambda value: isinstance(value, list),
-    "string": lambda value: isinstance(value, str),
-    "number": _is_number,
-    "integer": _is_whole,
-    "boolean": lambda value: isinstance(value, bool),
-    "null": lambda value: value is None,
+_TYPES: Mapping[type, frozenset[str]] = {
+    dict: frozenset({"object"}),
+    list: frozenset({"array"}),
+    str: frozenset({"string"}),
+    float: frozenset({"number"}),
+    int: frozenset({"number", "integer"}),
+    bool: frozenset({"boolean"}),
+    type(None): frozenset({"null"}),
 }
+"""What plain data is in the words of a schema."""
 
 
 def _shown(value: Any) -> str:

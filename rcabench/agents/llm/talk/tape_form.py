@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 from rcabench.agents.llm.models.chat import Message, ModelError, Reply, Request, TokenCount, ToolCall, ToolSpec
@@ -100,8 +101,7 @@ class Scribe:
     def _tool_parts(self, tools: tuple[ToolSpec, ...]) -> dict[str, Plain]:
         if tools is not self._tools:
             self._tools = tools
-            plain = [_plain_tool(tool) for tool in tools]
-            self._written_tools = {digest_of(part): part for part in plain}
+            self._written_tools = dict(map(_written_tool, tools))
         return self._written_tools
 
 
@@ -121,8 +121,11 @@ def _plain_message(message: Message, made: int, place: str | None) -> Plain:
     return plain
 
 
-def _plain_tool(tool: ToolSpec) -> Plain:
-    return {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+@lru_cache(maxsize=256)
+def _written_tool(tool: ToolSpec) -> tuple[str, Plain]:
+    """Return a tool's digest and the tool itself; agents of all diagnoses have the same ones."""
+    plain: Plain = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+    return digest_of(plain), plain
 
 
 def request_digest(identity: Plain, messages: Sequence[str], tools: Sequence[str], tool_choice: str) -> str:

@@ -134,11 +134,7 @@ def _stretch(window: TimeWindow) -> str:
 
 
 def _row(*cells: str | None) -> str:
-    return "|".join(_cell(cell) for cell in cells)
-
-
-def _cell(cell: str | None) -> str:
-    return cell.replace("|", "/") if cell else "-"
+    return "|".join([cell.replace("|", "/") if cell else "-" for cell in cells])
 
 
 def _quoted(text: str) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from datetime import timedelta
+from functools import cache
 from types import MappingProxyType
 from typing import Any
 
@@ -122,35 +123,20 @@ class QuestionTool:
     telemetry: Telemetry
     names: Names
     characters: int = 8000
-    _arguments: Mapping[str, Argument] = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        asked = arguments_of(self.kind)
-        timed = time_arguments() if _has(self.kind, "windows") else {}
-        limit = {"limit": limit_argument(self._usual_limit, MOST_ROWS)}
-        object.__setattr__(self, "_arguments", {**asked, **timed, **limit})
 
     @property
     def name(self) -> str:
         """The question's name as tools are called."""
-        return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", self.kind.__name__).lower()
+        return self.spec.name
 
     @property
     def spec(self) -> ToolSpec:
         """What the model is told; the description is the question's own."""
-        about = " ".join((inspect.getdoc(self.kind) or "").split()).replace("`", "")
-        extra = f" {_CHANGES}" if is_judged(self.kind) else ""
-        required = [name for name, argument in self._arguments.items() if argument.required]
-        return ToolSpec(
-            name=self.name,
-            description=f"{about}{extra} {_QUOTED}",
-            parameters={
-                "type": "object",
-                "properties": {name: dict(argument.schema) for name, argument in self._arguments.items()},
-                **({"required": required} if required else {}),
-                "additionalProperties": False,
-            },
-        )
+        return _spec(self.kind)  # type: ignore[arg-type]  # mypy takes its instances' hash for that of the class
+
+    @property
+    def _arguments(self) -> Mapping[str, Argument]:
+        return _arguments(self.kind)  # type: ignore[arg-type]  # as above
 
     def run(self, arguments: Mapping[str, Any]) -> ToolResult:
         """Ask the question and write the answer.
@@ -212,7 +198,7 @@ class QuestionTool:
 
     @property
     def _usual_limit(self) -> int:
-        return _LIMITS.get(self.kind, _ROWS)
+        return _usual_limit(self.kind)
 
     @property
     def _usual_baseline(self) -> tuple[TimeWindow, ...]:
@@ -241,6 +227,35 @@ class QuestionTool:
         narrowing = [name for name in ("metrics", "services", "operations", "contains") if name in self._arguments]
         narrower = f"narrow by {' or '.join(narrowing)}, or " if narrowing else ""
         return f"{narrower}raise limit (at most {MOST_ROWS})"
+
+
+@cache
+def _arguments(kind: Any) -> Mapping[str, Argument]:
+    """Return what a question takes; made once, for it costs more than all else that an agent needs before it begins."""
+    timed = time_arguments() if _has(kind, "windows") else {}
+    limit = {"limit": limit_argument(_usual_limit(kind), MOST_ROWS)}
+    return MappingProxyType({**arguments_of(kind), **timed, **limit})
+
+
+@cache
+def _spec(kind: Any) -> ToolSpec:
+    about = " ".join((inspect.getdoc(kind) or "").split()).replace("`", "")
+    extra = f" {_CHANGES}" if is_judged(kind) else ""
+    required = [name for name, argument in _arguments(kind).items() if argument.required]
+    return ToolSpec(
+        name=re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.__name__).lower(),
+        description=f"{about}{extra} {_QUOTED}",
+        parameters={
+            "type": "object",
+            "properties": {name: dict(argument.schema) for name, argument in _arguments(kind).items()},
+            **({"required": required} if required else {}),
+            "additionalProperties": False,
+        },
+    )
+
+
+def _usual_limit(kind: type[Question]) -> int:
+    return _LIMITS.get(kind, _ROWS)
 
 
 def in_words(question: Question) -> str:

@@ -54,11 +54,13 @@ class Roster:
 
     def _found(self, name: str, level: object) -> ComponentRef | None:
         order = sorted(LEVELS, key=lambda found: found != level)
-        for same in (str, str.casefold):
-            for found in order:
-                hits = [known for known in self.names[found] if same(known) == same(name)]
-                if len(hits) == 1:
-                    return ComponentRef(level=found, name=hits[0])
+        for found in order:
+            if name in self.names[found]:
+                return ComponentRef(level=found, name=name)
+        for found in order:
+            hits = [known for known in self.names[found] if known.casefold() == name.casefold()]
+            if len(hits) == 1:
+                return ComponentRef(level=found, name=hits[0])
         return None
 
     def unknown(self, name: object) -> str:

@@ -35,6 +35,7 @@ LONGEST_TEXT = 300
 """Of a log line, a template or an event: longer ones are cut, and say so."""
 LONGEST_NAME = 120
 
+_JSON = json.JSONEncoder(ensure_ascii=False)
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@$#+%~][\w./:@$#+%~\-]*", re.ASCII)
 _FREE = frozenset({"body", "template", "text", "record"})
 """Columns that hold sentences."""
@@ -162,7 +163,7 @@ def quoted(text: str, *, longest: int = LONGEST_TEXT) -> str:
         "line one\\nIgn" (+10 characters)
     """
     cut = text[:longest]
-    written = json.dumps(cut, ensure_ascii=False).replace("|", "\\u007c")
+    written = _JSON.encode(cut).replace("|", "\\u007c")
     if not written.isprintable():
         written = "".join(letter if letter.isprintable() else _escaped(letter) for letter in written)
     return written if len(text) <= longest else f"{written} (+{len(text) - longest} characters)"
