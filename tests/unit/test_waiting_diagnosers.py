@@ -422,11 +422,18 @@ def test_no_more_are_in_flight_than_there_is_money_for_by_what_the_dearest_has_c
 def test_what_a_diagnosis_may_spend_is_set_aside_as_long_as_nobody_knows_what_one_costs(
     tiny_dataset: Path, tmp_path: Path
 ) -> None:
-    diagnoser = Waiting(usd=0.5)
-    spending = {"usd": 1.0}
-    record = walked(diagnoser, tiny_dataset, tmp_path / "run", concurrency=CASES, total_usd=2.5, spending=spending)
+    begun: list[int] = []
 
-    assert (len(record.results), diagnoser.most) == (5, 3)
+    class Noted(Waiting):
+        async def work(self, session: Session) -> None:
+            await super().work(session)
+            begun.append(len(self.sessions))
+
+    spending = {"usd": 1.0}
+    record = walked(Noted(usd=0.5), tiny_dataset, tmp_path / "run", concurrency=CASES, total_usd=2.5, spending=spending)
+
+    # Two had begun when the first one ended; then each is known to take half as much.
+    assert (len(record.results), begun[0]) == (5, 2)
 
 
 @dataclass(kw_only=True)
