@@ -306,11 +306,21 @@ async def test_a_run_that_has_no_money_left_refuses_a_call_that_the_diagnosis_co
 
 
 def test_limits_that_no_call_fits_into_are_said_before_the_run() -> None:
-    assert plan_faults(CARD, Spending(tokens=100, usd=0.0002)) == ()
-    (tokens,) = plan_faults(CARD, Spending(tokens=99))
-    (money,) = plan_faults(CARD, Spending(usd=0.00019))
+    assert plan_faults(CARD, Spending(tokens=100, usd=0.0002), investigates=False) == ()
+    (tokens,) = plan_faults(CARD, Spending(tokens=99), investigates=False)
+    (money,) = plan_faults(CARD, Spending(usd=0.00019), investigates=False)
     assert "no call fits into a limit of 99 tokens, for one answer may take 100 tokens" in tokens
     assert "0.00019 USD" in money
+
+
+async def test_limits_that_only_an_answer_fits_into_are_said_to_those_that_look_first() -> None:
+    assert plan_faults(CARD, Spending(tokens=200), investigates=True) == ()
+    (fault,) = plan_faults(CARD, Spending(tokens=199), investigates=True)
+    assert "no call before the last fits into a limit of 199 tokens, for two answers may take 200 tokens" in fault
+    model = stack(Says(Reply(text="a", tokens=KNOWN)), Meter(Session(spending=Spending(tokens=199))))
+    with pytest.raises(SpendingRefused, match="kept for answers"):
+        await model.complete(ASKING)
+    await model.complete(ANSWERING)
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ class LanguageModelTeam:
     def faults(self, spending: Spending) -> Sequence[str]:
         """Return what would keep it from working: a limit that cannot be kept, a key that is not set."""
         card = load_card(self.model)
-        found = list(plan_faults(card, spending))
+        found = list(plan_faults(card, spending, investigates=True))
         if not card.takes_tools:
             found.append(f"model {card.name!r} takes no tools, and the agents of team {self.team!r} work with tools")
         return tuple(found)

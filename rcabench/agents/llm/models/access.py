@@ -91,27 +91,35 @@ def access_faults(card: ModelCard, environment: Mapping[str, str] | None = None)
     )
 
 
-def plan_faults(card: ModelCard, spending: Spending) -> tuple[str, ...]:
-    """Return what would keep a diagnoser on this model from working: no way to it, a limit that cannot be kept."""
+def plan_faults(card: ModelCard, spending: Spending, *, investigates: bool) -> tuple[str, ...]:
+    """Return what would keep a diagnoser on this model from working: no way to it, a limit that cannot be kept.
+
+    Args:
+        card: of the model.
+        spending: what a diagnosis may spend.
+        investigates: whether it makes calls before the one for its answer, for which as much is kept.
+    """
     found = [f"model {card.name!r}: {fault}" for fault in access_faults(card)]
     if spending.usd is not None and card.prices is None:
         found.append(
             f"model {card.name!r} has no prices, so a limit of {spending.usd:g} USD cannot be kept; "
             "add `prices` to its card, or limit calls or tokens instead"
         )
-    found += (f"model {card.name!r}: {fault}" for fault in _starvation(card, spending))
+    found += (f"model {card.name!r}: {fault}" for fault in _starvation(card, spending, investigates))
     return tuple(found)
 
 
-def _starvation(card: ModelCard, spending: Spending) -> Iterator[str]:
-    """Yield the limits within which not a single call could be made, for its answer alone may take more."""
-    longest = card.longest_answer
+def _starvation(card: ModelCard, spending: Spending, investigates: bool) -> Iterator[str]:
+    """Yield the limits within which not a single call could be made, for answers alone may take more."""
+    call, needed = ("call before the last", "two answers") if investigates else ("call", "one answer")
+    longest = card.longest_answer * (2 if investigates else 1)
     usd = cost(card, TokenCount(input=0, output=longest))
-    advice = f"one answer may take {longest:,} tokens; raise the limit, or bound the answers by the card's `parameters`"
+    why = f"{needed} may take {longest:,} tokens"
+    advice = "raise the limit, or bound the answers by the card's `parameters`"
     if spending.tokens is not None and longest > spending.tokens:
-        yield f"no call fits into a limit of {spending.tokens:,} tokens, for {advice}"
+        yield f"no {call} fits into a limit of {spending.tokens:,} tokens, for {why}; {advice}"
     if spending.usd is not None and usd is not None and usd > spending.usd:
-        yield f"no call fits into a limit of {spending.usd:g} USD, for {advice}, {usd:.2g} USD"
+        yield f"no {call} fits into a limit of {spending.usd:g} USD, for {why}, {usd:.2g} USD; {advice}"
 
 
 def secret_variables(card: ModelCard) -> tuple[str, ...]:

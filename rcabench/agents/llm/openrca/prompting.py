@@ -98,7 +98,7 @@ class OpenRcaPrompting:
 
     def faults(self, spending: Spending) -> Sequence[str]:
         """Return what would keep it from working: a limit that cannot be kept, a key that is not set."""
-        return plan_faults(load_card(self.model), spending)
+        return plan_faults(load_card(self.model), spending, investigates=False)
 
     async def diagnose(self, incident: Incident, telemetry: Telemetry) -> Verdict:
         """Return what the model answers.

@@ -107,7 +107,7 @@ class OpenRcaAgent:
 
     def faults(self, spending: Spending) -> Sequence[str]:
         """Return what would keep it from working: no sandbox worth the name, a limit that cannot be kept, no key."""
-        found = list(plan_faults(load_card(self.model), spending))
+        found = list(plan_faults(load_card(self.model), spending, investigates=True))
         with Sandbox(limits=self._limits(replays=False)) as sandbox:
             layers = sandbox.layers()
             if layers is None:
