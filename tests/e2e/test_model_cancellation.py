@@ -7,8 +7,8 @@ import json
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Coroutine, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -77,7 +77,7 @@ async def nothing_left(server: ScriptedServer) -> AsyncIterator[ScriptedServer]:
         await close_models()
         await until(lambda: server.open_connections == 0)
         # The loop's pool keeps idle threads; one that is at work would be waited for here.
-        await asyncio.wait_for(asyncio.get_running_loop().shutdown_default_executor(), 2)
+        await asyncio.wait_for(asyncio.get_running_loop().shutdown_default_executor(), 10)
         # Also threads that `threading` does not know.
         await until(lambda: len(sys._current_frames()) <= threads)
 
@@ -91,6 +91,24 @@ async def until(condition: Any) -> None:
     pytest.fail(f"it does not come to pass; threads: {threading.enumerate()}")
 
 
+@contextmanager
+def stopwatch() -> Iterator[Callable[[], float]]:
+    """Yield seconds that a busy machine does not add to: a thread counts its own short waits, which it holds up too."""
+    tick, stop, ticks = 0.01, threading.Event(), [0]
+
+    def count() -> None:
+        while not stop.wait(tick):
+            ticks[0] += 1
+
+    thread = threading.Thread(target=count)
+    thread.start()
+    try:
+        yield lambda: tick * ticks[0]
+    finally:
+        stop.set()
+        thread.join()
+
+
 async def cancelled(running: Coroutine[Any, Any, Conversation | Verdict], when: Any) -> Session:
     """Start a conversation, cancel it when it is in the middle, and say how it went."""
     opened = Session()
@@ -99,11 +117,11 @@ async def cancelled(running: Coroutine[Any, Any, Conversation | Verdict], when: 
     await until(when)
     await asyncio.sleep(0.05)
     assert not task.done()
-    began = time.monotonic()
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert time.monotonic() - began < 1.0
+    with stopwatch() as seconds:
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert seconds() < 1.0
     return opened
 
 
