@@ -91,9 +91,18 @@ def _say_plainly(step: Step) -> None:
     # Each tenth of the plan is said once, by the diagnosis that completes it.
     steps, before = (done * _PLAIN_STEPS // max(1, step.total) for done in (step.done, step.done - 1))
     if step.entry is None or steps > before:
-        resumed = f", {step.resumed} of them from before" if step.resumed and step.entry is None else ""
-        told = spent(step)
-        typer.echo(f"{step.done}/{step.total} diagnoses{resumed}{told and ', ' + told}", err=True)
+        typer.echo(
+            ", ".join([f"{step.done}/{step.total} diagnoses", *filter(None, (_aside(step), spent(step)))]), err=True
+        )
+
+
+def _aside(step: Step) -> str:
+    """Return what a line says that tells of no new diagnosis: how the run began, or that one was cut short."""
+    if step.entry is not None:
+        return ""
+    if step.interrupted:
+        return f"{step.interrupted} cut short"
+    return f"{step.resumed} of them from before" if step.resumed else ""
 
 
 def spent(step: Step) -> str:

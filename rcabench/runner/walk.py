@@ -34,7 +34,7 @@ class Step:
         done: diagnoses in the record.
         total: diagnoses in the plan.
         resumed: how many of those done were there when the run was opened.
-        entry: what was just added; None at the beginning.
+        entry: what was just added; None at the beginning, and where a diagnosis was cut short.
         usd, tokens: what models have cost so far, as far as it is known; None where none was used.
         interrupted: diagnoses that needed more than was left of `total_usd`, and so are not in the record.
         interrupted_usd: what these cost, estimates for what is unknown among it.

@@ -115,8 +115,14 @@ def test_a_run_says_what_it_has_cut_short_and_what_that_has_cost(
     assert stopped.exit_code == 3
     assert "Stopped at $0.25 of a total of $1.00: 6 of 7 diagnoses are left" in stopped.stderr
     assert "Cut short, for more was needed than was left: 1 of them, at a cost of $0.25" in stopped.stderr
+    assert "1/7 diagnoses, 1 cut short, " in stopped.stderr
     assert len(read_run(tmp_path / "run").results) == 1
     assert len(paid) == 2
+
+    again = rcabench("run", "quickstart", "-d", tiny_dataset, "-x", "random", *options)
+    assert [line for line in again.stderr.splitlines() if "of them from before" in line] == again.stderr.splitlines()[
+        :1
+    ]
 
 
 def test_options_reach_the_plan(rcabench: Invoke, tiny_dataset: Path, tmp_path: Path, paid: list[str]) -> None:
