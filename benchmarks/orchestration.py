@@ -32,6 +32,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from itertools import count, pairwise
 from pathlib import Path
@@ -93,7 +94,12 @@ class FixedTool:
 
 def fixed_tools(*arguments: Any, **options: Any) -> tuple[FixedTool, ...]:
     """Return the tools that an agent is offered in earnest; only what they compute takes no time."""
-    return tuple(FixedTool(spec=tool.spec) for tool in tools_for(*arguments, **options))
+    return tuple(_fixed(tool.spec) for tool in tools_for(*arguments, **options))
+
+
+@cache
+def _fixed(spec: ToolSpec) -> FixedTool:
+    return FixedTool(spec=spec)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
-from rcabench.agents.llm.models.chat import Message, ModelError, Reply, Request, TokenCount, ToolCall, ToolSpec
+from rcabench.agents.llm.models.chat import Message, ModelError, Reply, Request, Role, TokenCount, ToolCall, ToolSpec
 from rcabench.agents.llm.models.chunks import Arrival, Part, Piece
 from rcabench.agents.llm.talk.meter import SpendingRefused
 from rcabench.agents.llm.text import cut, speakable
@@ -94,8 +94,8 @@ class Scribe:
         key = (message, made if message.tool_calls else 0, place)
         known = self._messages.get(key)
         if known is None:
-            part = _plain_message(message, made, place)
-            known = self._messages[key] = digest_of(part), part
+            written = _written_once if message.role is Role.SYSTEM else _written
+            known = self._messages[key] = written(*key)
         return known
 
     def _tool_parts(self, tools: tuple[ToolSpec, ...]) -> dict[str, Plain]:
@@ -119,6 +119,15 @@ def _plain_message(message: Message, made: int, place: str | None) -> Plain:
     if message.failed:
         plain["failed"] = True
     return plain
+
+
+def _written(message: Message, made: int, place: str | None) -> tuple[str, Plain]:
+    plain = _plain_message(message, made, place)
+    return digest_of(plain), plain
+
+
+_written_once = lru_cache(maxsize=64)(_written)
+"""For system messages, which are the same for all incidents."""
 
 
 @lru_cache(maxsize=256)
