@@ -46,18 +46,24 @@ def cassettes(folder: Path) -> Mapping[Key, Path]:
 
 
 def changed_calls(file: Path) -> Iterator[str]:
-    """Say, with file and line, what of a cassette was changed after it was recorded; see `tape_proof.changes`.
+    """Say, with file and line, what of a cassette was changed after it was recorded, as far as it can tell.
 
     Raises:
         RecordError: it is damaged.
     """
-    yield from _changed(file, list(lines(file)))
+    from rcabench.agents.llm.talk.tape_proof import changes, unlike_their_streams
+
+    whole = list(lines(file))
+    yield from _named(file, whole, changes)
+    yield from _named(file, whole, unlike_their_streams)
 
 
-def _changed(file: Path, whole: Sequence[tuple[int, Mapping[str, Any]]]) -> Iterator[str]:
-    from rcabench.agents.llm.talk.tape_proof import changes
-
-    for place, what in changes(plain for _, plain in whole[1:]):
+def _named(
+    file: Path,
+    whole: Sequence[tuple[int, Mapping[str, Any]]],
+    look: Callable[[Iterator[Mapping[str, Any]]], Iterator[tuple[int, str]]],
+) -> Iterator[str]:
+    for place, what in look(plain for _, plain in whole[1:]):
         yield f"{file}, line {whole[place + 1][0]}: {what}"
 
 
@@ -150,7 +156,9 @@ class Cassette:
             row, head = whole[0]
             if as_key(head.get("key"), self.file, row) != self.key:
                 raise RecordError(f"{self.file}: holds the calls of {head['key']}, not of {list(self.key)}")
-            for change in _changed(self.file, whole):
+            from rcabench.agents.llm.talk.tape_proof import changes
+
+            for change in _named(self.file, whole, changes):
                 raise RecordError(f"{change}; take the file away to have its calls made again")
         return tuple(plain for _, plain in whole[1:])
 

@@ -153,6 +153,15 @@ def test_a_changed_cassette_is_played_back_to_nobody(plan: Plan, folder: Path) -
         run(replace(plan, cassettes=TapeMode.AUTO), folder)
 
 
+def test_a_run_goes_on_however_a_client_puts_its_streams_together(folder: Path) -> None:
+    file = the_cassette(folder)
+    ((key, _),) = cassettes(folder).items()
+    edit(file, said_otherwise)
+
+    with Cassette(file, key) as cassette:
+        assert cassette.entries()
+
+
 def test_a_cassette_under_another_name_is_found(folder: Path) -> None:
     file = the_cassette(folder)
     shutil.copy(file, file.with_name("0" * 32 + ".jsonl"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rcabench.agents.llm.talk.tape_form import FORMAT, digest_of, request_digest, said_in
@@ -15,18 +15,38 @@ def changes(entries: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, str]]:
     """Yield what was changed after it was recorded: the place of the call, from 0, and what is wrong with it.
 
     Parts of requests are held against the digests that they are filed under, requests against those of their
-    parts, and the chunks of a stream against what they are said to say and against the reply. Nothing tells
-    whether a reply is the one that a model gave.
+    parts, and the chunks of a stream against what they are said to say. Nothing tells whether a reply is the one
+    that a model gave.
 
     Args:
         entries: of a whole tape, in their order; what other diagnosers keep there is passed over.
     """
     known: dict[Any, set[str]] = {}
+    yield from _found(
+        entries, lambda entry: [*_of_request(entry, known.setdefault(entry["agent"], set())), *_of_stream(entry)]
+    )
+
+
+def unlike_their_streams(entries: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, str]]:
+    """Yield the replies that are not what their streams say: the place of the call, and what is wrong with it.
+
+    For people to look at: how clients put streams together differs, and a run that has been paid for must be able to
+    go on whatever a new one does.
+
+    Args:
+        entries: as for `changes`.
+    """
+    yield from _found(entries, lambda entry: [*_against_reply(entry)])
+
+
+def _found(
+    entries: Iterable[Mapping[str, Any]], look: Callable[[Mapping[str, Any]], list[str]]
+) -> Iterator[tuple[int, str]]:
     for place, entry in enumerate(entries):
         if entry.get("format") != FORMAT or "request" not in entry:
             continue
         try:
-            found = [*_of_request(entry, known.setdefault(entry["agent"], set())), *_of_stream(entry)]
+            found = look(entry)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             found = [f"the call was changed after it was recorded: it cannot be read ({type(error).__name__}: {error})"]
         yield from ((place, what) for what in found)
@@ -53,20 +73,18 @@ def _name(part: Mapping[str, Any]) -> str:
 
 def _of_stream(entry: Mapping[str, Any]) -> Iterator[str]:
     streamed = entry.get("streamed")
-    if streamed is None:
-        return
-    said, chunks = streamed["said"], streamed["chunks"]
-    if said_in(chunks) != said:
+    if streamed is not None and said_in(streamed["chunks"]) != streamed["said"]:
         yield "the recorded stream was changed after it was recorded: its chunks do not say what they are said to say"
-    elif "reply" in entry and not any("left_out" in chunk for chunk in chunks):
-        yield from _against_reply(said, entry["reply"])
 
 
-def _against_reply(said: Mapping[str, Any], reply: Mapping[str, Any]) -> Iterator[str]:
+def _against_reply(entry: Mapping[str, Any]) -> Iterator[str]:
     """Compare what a client cannot have changed: it may cut thoughts off a text, or write arguments in another way."""
+    streamed, reply = entry.get("streamed"), entry.get("reply")
+    if streamed is None or reply is None or any("left_out" in chunk for chunk in streamed["chunks"]):
+        return
     calls = [call["arguments"] for call in reply.get("tool_calls", ())]
-    heard = [call.get("arguments", "") for call in said.get("calls", ())]
-    if reply.get("text", "").strip() not in said.get("text", "") or not _are_among(calls, heard):
+    heard = [call.get("arguments", "") for call in streamed["said"].get("calls", ())]
+    if reply.get("text", "").strip() not in streamed["said"].get("text", "") or not _are_among(calls, heard):
         yield "the recorded reply is not what its stream says: one of the two was changed after it was recorded"
 
 
