@@ -53,6 +53,11 @@ def test_intervals_that_just_touch_overlap() -> None:
     assert said(answers(one=20, twin=20)).startswith("No winner: ")
 
 
+def test_whoever_has_the_same_value_is_not_called_less() -> None:
+    assert said(answers(one=20, twin=20, other=19)).endswith(", the highest, and twin has the same.")
+    assert said(answers(a=20, b=20, c=20)).endswith(", the highest, and b and c have the same.")
+
+
 def test_a_single_diagnoser_has_nobody_to_win_against() -> None:
     assert said(answers(one=39)).endswith("there is nobody to compare it with.")
 

@@ -64,9 +64,16 @@ def finding(group: Group) -> Html:
     rivals = _rivals(rated, leading)
     if not rivals:
         return join(value, f" and is ahead: its 95 % interval lies above that of each of the {len(rated) - 1} others.")
-    named = figures.listed([entry.label for entry in rivals[:4]]) if len(rivals) <= 4 else f"{len(rivals)} others"
+    equals = [entry for entry in rivals if entry.row.metric(leading).value == top.value]
+    if equals:
+        have = "has" if len(equals) == 1 else "have"
+        return join("No winner: ", value, f", the highest, and {_named(equals)} {have} the same.")
     what = "interval" if len(rivals) == 1 else "intervals"
-    return join("No winner: ", value, f", the highest, but its 95 % interval overlaps the {what} of {named}.")
+    return join("No winner: ", value, f", the highest, but its 95 % interval overlaps the {what} of {_named(rivals)}.")
+
+
+def _named(entries: Sequence[Entry]) -> str:
+    return figures.listed([entry.label for entry in entries]) if len(entries) <= 4 else f"{len(entries)} others"
 
 
 def _rivals(rated: Sequence[Entry], leading: str) -> list[Entry]:
