@@ -72,6 +72,7 @@ class Leaks:
     echo: str = ""
     tool: str = ""
     streamed: str = ""
+    width: int = 5
     attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
     turn: str = ""
     question: str = "cpu_usage"
@@ -124,7 +125,7 @@ def write_run(folder: Path, dataset: Path, leaks: Leaks | None = None, *, onset_
         cassette.append({**call("", ""), "parts": {"d3": said, "d4": result}})
         if leaks.streamed:
             broken = {name: value for name, value in call("", "").items() if name != "reply"}
-            cassette.append({**broken, "error": cut, "streamed": streamed(leaks.streamed)})
+            cassette.append({**broken, "error": cut, "streamed": streamed(leaks.streamed, leaks.width)})
         writer.append(Entry(diagnosis=diagnosis, ledger=(asked,), transcript=turns, spans=spans))
     leaks.after(folder)
     return folder
@@ -141,7 +142,7 @@ def call(task: str, reply: str) -> dict[str, Any]:
     }
 
 
-def streamed(text: str, width: int = 5) -> dict[str, Any]:
+def streamed(text: str, width: int) -> dict[str, Any]:
     arrival = Arrival()
     for start in range(0, len(text), width):
         arrival.add((Piece(part=Part.TEXT, said=text[start : start + width]),))
@@ -204,14 +205,10 @@ def test_a_planted_canary_is_found_in_every_channel_that_it_leaks_into(
 def test_a_piece_of_a_word_is_not_the_word(dataset: Path, tmp_path: Path) -> None:
     """The label of the truth, which nobody could guess, is a chunk of a longer word."""
     first, last = "x" * len(LABEL), "y" * len(LABEL)
-    chunks = streamed(f"{first}{LABEL}{last}", len(LABEL))
-    assert [chunk["text"] for chunk in chunks["chunks"]] == [first, LABEL, last]
+    word, width = f"{first}{LABEL}{last}", len(LABEL)
+    assert [chunk["text"] for chunk in streamed(word, width)["chunks"]] == [first, LABEL, last]
 
-    def keep(folder: Path) -> None:
-        with Cassette(cassette_file(folder, KEY), KEY) as cassette:
-            cassette.append({**call("", ""), "streamed": chunks})
-
-    assert found(write_run(tmp_path / "run", dataset, Leaks(after=keep))) == []
+    assert found(write_run(tmp_path / "run", dataset, Leaks(streamed=word, width=width))) == []
 
 
 @pytest.mark.parametrize("channel", [*CHANNELS, "manifest", "page", "table"])
