@@ -55,7 +55,8 @@ class Evidence:
         onset: when the change began, where it can be told.
         question: asked again, it shows the same; None for a claim that rests on other evidence.
         confirmed_by: ids of other modalities' evidence that agrees.
-        disputed_by: ids of other modalities' evidence that contradicts.
+        disputed_by: ids of other modalities' evidence that contradicts, or marks such as `trace:silent` where a
+            modality would have seen it and has nothing.
     """
 
     id: str
